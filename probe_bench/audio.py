@@ -1,0 +1,62 @@
+"""Read audio files as mono float32 and refuse what no encoder should see."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio.functional
+from jaxtyping import Float
+from torch import Tensor
+
+from probe_bench.errors import AudioError
+
+__all__ = ["load", "resample"]
+
+_SILENCE = 1e-5  # -100 dBFS, below the last bit of 16-bit audio
+
+
+def load(path: Path, sample_rate_hz: int) -> Float[Tensor, " samples"]:
+    """Load one file, average its channels and resample to `sample_rate_hz`.
+
+    Args:
+        path: Any file that soundfile reads (wav, flac, ogg, mp3 ...).
+        sample_rate_hz: Wanted rate.
+
+    Returns:
+        Samples, in [-1, 1] for integer formats.
+
+    Raises:
+        AudioError: If the file is unreadable, empty, non-finite or silent.
+    """
+    try:
+        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise AudioError(f"{path}: not readable as audio ({error}); re-encode or remove it") from error
+    if not len(samples):
+        raise AudioError(f"{path}: 0 samples; expected audio; remove the file or record it again")
+    if not np.isfinite(samples).all():
+        bad = int((~np.isfinite(samples)).sum())
+        raise AudioError(f"{path}: {bad} samples are NaN or infinite; expected finite audio; re-export it")
+    if np.abs(samples).max() < _SILENCE:
+        raise AudioError(
+            f"{path}: silent (peak below -100 dBFS); expected sound; remove it or check the export"
+        )
+    return resample(torch.from_numpy(samples.mean(axis=1)), rate_hz, sample_rate_hz)
+
+
+def resample(
+    samples: Float[Tensor, "*batch samples"], from_hz: int, to_hz: int
+) -> Float[Tensor, "*batch resampled"]:
+    """Resample by a Kaiser-windowed sinc (64 zero crossings, 0.95 of the lower Nyquist rate)."""
+    if from_hz == to_hz:
+        return samples
+    return torchaudio.functional.resample(
+        samples,
+        from_hz,
+        to_hz,
+        lowpass_filter_width=64,
+        rolloff=0.9475937167399596,
+        resampling_method="sinc_interp_kaiser",
+        beta=14.769656459379492,
+    )

@@ -1,0 +1,138 @@
+"""Clips, their labels and the corpus that holds them.
+
+Conventions:
+    Times are seconds from the first sample of the clip. A label that holds for the whole clip
+    (speaker, emotion, recording, text, digit ...) lives in `Clip.labels` under its own name; the
+    same names serve as *groups* wherever a split or a bootstrap has to keep clips together.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from probe_bench.errors import CorpusError
+
+__all__ = ["Clip", "Corpus", "Part", "Segment"]
+
+Part = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """A labelled stretch of a clip, `[start_s, end_s)`."""
+
+    start_s: float
+    end_s: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """One stretch of mono audio with its labels.
+
+    Attributes:
+        id: Unique within the corpus; stable across machines (never an absolute path).
+        path: Audio file that soundfile can read.
+        duration_s: Length as the file's header states it.
+        labels: Labels and groups of the whole clip by name, e.g. `speaker`, `emotion`, `recording`.
+        tags: Sound classes present, for multi-label tagging; None where tags are unknown.
+        phones: Time-aligned phone segments in order; None where there is no alignment.
+        phone_sequence: Phones in order without times; None where unknown.
+        splits: Official part by task name: `train`, `valid`, `test`, or `fold:K`.
+    """
+
+    id: str
+    path: Path
+    duration_s: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] | None = None
+    phones: tuple[Segment, ...] | None = None
+    phone_sequence: tuple[str, ...] | None = None
+    splits: Mapping[str, str] = field(default_factory=dict)
+
+    def has_label(self, label: str) -> bool:
+        """Say whether this clip carries `label` (`tags`, `phones`, `phone_sequence` or a name)."""
+        if label in ("tags", "phones", "phone_sequence"):
+            return getattr(self, label) is not None
+        return label in self.labels
+
+    def __post_init__(self) -> None:
+        for name, part in self.splits.items():
+            if part not in get_args(Part) and not part.startswith("fold:"):
+                raise CorpusError(
+                    f"{self.path}: split {part!r} for {name}; expected train, valid, test or fold:K"
+                )
+        for segment in self.phones or ():
+            if not 0 <= segment.start_s < segment.end_s <= self.duration_s + 0.025:
+                raise CorpusError(
+                    f"{self.path}: segment {segment.label!r} at {segment.start_s:g}-"
+                    f"{segment.end_s:g} s lies outside the clip (0-{self.duration_s:g} s); "
+                    "check that labels are in seconds and belong to this file"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """Clips with licence and revision.
+
+    Attributes:
+        name: Name on the command line and in every result row.
+        clips: In a fixed order that does not depend on the file system.
+        licence: Licence of the audio.
+        revision: Version of the data or of the synthesiser that made it.
+    """
+
+    name: str
+    clips: tuple[Clip, ...]
+    licence: str
+    revision: str
+
+    def __post_init__(self) -> None:
+        ids = [clip.id for clip in self.clips]
+        if len(set(ids)) != len(ids):
+            twice = next(i for i in ids if ids.count(i) > 1)
+            raise CorpusError(f"corpus {self.name}: clip id {twice!r} stands twice; ids are unique")
+        if not self.clips:
+            raise CorpusError(f"corpus {self.name}: no clips found; check the folder")
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Iterator[Clip]:
+        return iter(self.clips)
+
+    @property
+    def duration_s(self) -> float:
+        """Total length of all clips in seconds."""
+        return sum(clip.duration_s for clip in self.clips)
+
+    def with_label(self, label: str) -> "Corpus | None":
+        """Return the clips that carry `label`, or None if there are none."""
+        clips = tuple(clip for clip in self.clips if clip.has_label(label))
+        return replace(self, clips=clips) if clips else None
+
+    def limit(self, n: int) -> "Corpus":
+        """Return `n` clips spread evenly over the corpus."""
+        if n >= len(self.clips):
+            return self
+        return replace(self, clips=tuple(self.clips[i * len(self.clips) // n] for i in range(n)))
+
+    def digest(self) -> str:
+        """Return the sha256 of every clip's audio bytes and labels; independent of the folder."""
+        total = hashlib.sha256()
+        for clip in self.clips:
+            with clip.path.open("rb") as file:
+                audio = hashlib.file_digest(file, "sha256").hexdigest()
+            labels = {
+                "id": clip.id,
+                "labels": dict(sorted(clip.labels.items())),
+                "tags": clip.tags,
+                "phones": [[s.start_s, s.end_s, s.label] for s in clip.phones or ()],
+                "phone_sequence": clip.phone_sequence,
+                "splits": dict(sorted(clip.splits.items())),
+            }
+            total.update(json.dumps([audio, labels], sort_keys=True).encode())
+        return total.hexdigest()

@@ -1,0 +1,1 @@
+"""Corpora: embedded synthetic ones and loaders for the official folders of real data sets."""
