@@ -8,14 +8,14 @@ Conventions:
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from probe_bench.errors import CorpusError
 
-__all__ = ["Clip", "Corpus", "Part", "Segment"]
+__all__ = ["Clip", "Corpus", "CorpusSpec", "Part", "Segment"]
 
 Part = Literal["train", "valid", "test"]
 
@@ -136,3 +136,25 @@ class Corpus:
             }
             total.update(json.dumps([audio, labels], sort_keys=True).encode())
         return total.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSpec:
+    """What a module under `tasks/corpora/` lists in `CORPORA`; importable without torch.
+
+    Attributes:
+        name: Name on the command line.
+        summary: One line for `probe-bench list corpora`.
+        source: Paper or page that defines the data set.
+        licence: Licence of the audio.
+        embedded: True if `load` synthesises the corpus into the given (cache) folder at first use;
+            False if it reads the data set's official layout from the user's folder.
+        load: Read (or make) the corpus in a folder.
+    """
+
+    name: str
+    summary: str
+    source: str
+    licence: str
+    embedded: bool = False
+    load: Callable[[Path], Corpus]

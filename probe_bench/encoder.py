@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Encoder", "Layer"]
+__all__ = ["Encoder", "EncoderSpec", "Layer"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
