@@ -1,0 +1,28 @@
+"""Speaker: who is talking, and are two recordings of one person?
+
+Conventions:
+    Closed set: every speaker is in train, valid and test, but no recording is in two of them.
+    Verification pairs test recordings by the cosine of their pooled features.
+
+Metrics:
+    `accuracy` of the clip's speaker, `eer` of verification trials (lower is better).
+"""
+
+from probe_bench.task import Measure, Task
+
+__all__ = ["TASK"]
+
+TASK = Task(
+    name="speaker",
+    summary="who is talking (closed set), and verification of pairs",
+    label="speaker",
+    unit="clip",
+    disjoint=("recording",),
+    cluster="speaker",
+    measures=(
+        Measure(probe="logistic", metrics=("accuracy",)),
+        Measure(probe="ridge", metrics=("accuracy",)),
+        Measure(probe="cosine", metrics=("eer",)),
+    ),
+    corpus="speech",
+)
