@@ -6,14 +6,15 @@ import numpy as np
 import soundfile
 import torch
 import torchaudio.functional
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from probe_bench.errors import AudioError
 
-__all__ = ["load", "resample"]
+__all__ = ["load", "read", "resample", "resampled_length"]
 
 _SILENCE = 1e-5  # -100 dBFS, below the last bit of 16-bit audio
+_RATES_HZ = (2000, 384000)  # outside these a header is wrong, not the recording unusual
 
 
 def load(path: Path, sample_rate_hz: int) -> Float[Tensor, " samples"]:
@@ -29,6 +30,16 @@ def load(path: Path, sample_rate_hz: int) -> Float[Tensor, " samples"]:
     Raises:
         AudioError: If the file is unreadable, empty, non-finite or silent.
     """
+    samples, rate_hz = read(path)
+    return resample(torch.from_numpy(samples), rate_hz, sample_rate_hz)
+
+
+def read(path: Path) -> tuple[Float32[np.ndarray, " samples"], int]:
+    """Read one file as mono float32 at its own rate; raises as `load` does.
+
+    Returns:
+        Samples, and the sample rate in Hz.
+    """
     try:
         samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
@@ -37,12 +48,20 @@ def load(path: Path, sample_rate_hz: int) -> Float[Tensor, " samples"]:
         raise AudioError(f"{path}: 0 samples; expected audio; remove the file or record it again")
     if not np.isfinite(samples).all():
         bad = int((~np.isfinite(samples)).sum())
-        raise AudioError(f"{path}: {bad} samples are NaN or infinite; expected finite audio; re-export it")
-    if np.abs(samples).max() < _SILENCE:
         raise AudioError(
-            f"{path}: silent (peak below -100 dBFS); expected sound; remove it or check the export"
+            f"{path}: {bad} samples are NaN or infinite; expected finite audio; re-export it"
         )
-    return resample(torch.from_numpy(samples.mean(axis=1)), rate_hz, sample_rate_hz)
+    if not _RATES_HZ[0] <= rate_hz <= _RATES_HZ[1]:
+        raise AudioError(
+            f"{path}: sample rate {rate_hz} Hz; expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz; "
+            "correct the header or convert the file"
+        )
+    if np.ptp(samples) < 2 * _SILENCE:
+        raise AudioError(
+            f"{path}: silent or constant (peak to peak below -94 dBFS); expected sound; "
+            "remove it or check the export"
+        )
+    return samples.mean(axis=1), int(rate_hz)
 
 
 def resample(
@@ -60,3 +79,8 @@ def resample(
         resampling_method="sinc_interp_kaiser",
         beta=14.769656459379492,
     )
+
+
+def resampled_length(n_samples: int, from_hz: int, to_hz: int) -> int:
+    """Return the length that `resample` gives `n_samples`: the exact ratio, rounded up."""
+    return -(-n_samples * to_hz // from_hz)

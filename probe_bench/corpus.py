@@ -6,8 +6,6 @@ Conventions:
     same names serve as *groups* wherever a split or a bootstrap has to keep clips together.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,6 +56,17 @@ class Clip:
         if label in ("tags", "phones", "phone_sequence"):
             return getattr(self, label) is not None
         return label in self.labels
+
+    def record(self) -> dict[str, object]:
+        """Return everything about the clip that is not audio, ready for JSON."""
+        return {
+            "id": self.id,
+            "labels": dict(sorted(self.labels.items())),
+            "tags": self.tags,
+            "phones": [[s.start_s, s.end_s, s.label] for s in self.phones or ()],
+            "phone_sequence": self.phone_sequence,
+            "splits": dict(sorted(self.splits.items())),
+        }
 
     def __post_init__(self) -> None:
         for name, part in self.splits.items():
@@ -119,23 +128,6 @@ class Corpus:
         if n >= len(self.clips):
             return self
         return replace(self, clips=tuple(self.clips[i * len(self.clips) // n] for i in range(n)))
-
-    def digest(self) -> str:
-        """Return the sha256 of every clip's audio bytes and labels; independent of the folder."""
-        total = hashlib.sha256()
-        for clip in self.clips:
-            with clip.path.open("rb") as file:
-                audio = hashlib.file_digest(file, "sha256").hexdigest()
-            labels = {
-                "id": clip.id,
-                "labels": dict(sorted(clip.labels.items())),
-                "tags": clip.tags,
-                "phones": [[s.start_s, s.end_s, s.label] for s in clip.phones or ()],
-                "phone_sequence": clip.phone_sequence,
-                "splits": dict(sorted(clip.splits.items())),
-            }
-            total.update(json.dumps([audio, labels], sort_keys=True).encode())
-        return total.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

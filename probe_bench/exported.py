@@ -1,0 +1,203 @@
+"""Features in a plain folder: what `embed` writes and `features:FOLDER` reads.
+
+Layout:
+    `index.csv`: one line a clip: `clip`, the corpus's labels and splits for reference, and the rows
+    of the clip in every layer's array as `start`, `stop`. A layer with another frame rate than the
+    first has its own `start.LAYER`, `stop.LAYER`.
+    `LAYER.npy`: float32, `rows x dim`.
+    `layers.json`: layers in order with `dim`, `depth`, `frame_rate_hz` and `first_frame_s` (exact
+    fractions as text), the encoder's name, and `pool`: `none`, `mean` or `meanstd`. A folder
+    without it holds one row a clip, and its layers are in the order of their file names.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from probe_bench.corpus import Clip, Corpus
+from probe_bench.encoder import Layer
+from probe_bench.errors import UserError
+from probe_bench.features import Features
+
+__all__ = ["ExportedFeatures", "Pool", "write_features"]
+
+Pool = Literal["none", "mean", "meanstd"]
+
+
+def write_features(features: Features, corpus: Corpus, folder: Path, pool: Pool) -> None:
+    """Write the features of a corpus as `index.csv`, `LAYER.npy` and `layers.json`.
+
+    Args:
+        features: Features of every clip of the corpus.
+        corpus: The corpus, in the same order.
+        folder: Made if it is not there.
+        pool: `none` writes all frames; `mean` and `meanstd` one row a clip.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    index = pd.DataFrame([_labels(clip) for clip in corpus])
+    counts = {i: _rows_of(features, i, pool) for i in range(len(features.layers))}
+    for i, layer in enumerate(features.layers):
+        stop = np.cumsum(counts[i])
+        if i == 0 or not np.array_equal(counts[i], counts[0]):
+            suffix = f".{layer.name}" if i else ""
+            index[f"start{suffix}"], index[f"stop{suffix}"] = stop - counts[i], stop
+        _write_layer(features, i, folder / f"{layer.name}.npy", int(stop[-1]), pool)
+    index.to_csv(folder / "index.csv", index=False, lineterminator="\n")
+    layers = [asdict(layer) for layer in features.layers]
+    record = {"encoder": features.encoder, "pool": pool, "layers": layers}
+    (folder / "layers.json").write_text(json.dumps(record, indent=1, default=str) + "\n")
+
+
+def _labels(clip: Clip) -> dict[str, str]:
+    """Return the columns of `index.csv` that describe a clip."""
+    tags = {} if clip.tags is None else {"tags": ";".join(clip.tags)}
+    splits = {f"split_{task}": part for task, part in clip.splits.items()}
+    return {"clip": clip.id, **dict(clip.labels), **tags, **splits}
+
+
+def _rows_of(features: Features, layer: int, pool: Pool) -> Int[np.ndarray, " clips"]:
+    """Return the number of rows that each clip takes in a layer's array."""
+    counts = features.n_frames(layer).numpy()
+    return counts if pool == "none" else np.ones_like(counts)
+
+
+def _write_layer(features: Features, layer: int, path: Path, rows: int, pool: Pool) -> None:
+    """Write one layer's array clip by clip, so memory does not grow with the corpus."""
+    dim = features.layers[layer].dim
+    if pool != "none":
+        np.save(path, features.pooled(layer)[:, : dim if pool == "mean" else None].cpu().numpy())
+        return
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(rows, dim))
+    start = 0
+    for clip in range(len(features.n_frames(layer))):
+        (frames,) = features.frames(layer, [clip])
+        array[start : start + len(frames)] = frames.cpu().numpy()
+        start += len(frames)
+    array.flush()
+
+
+class ExportedFeatures:
+    """The `Features` of a corpus, read from a folder that `embed` or anything else wrote.
+
+    Args:
+        folder: As described above.
+        corpus: Every clip of it must be in `index.csv`, by its id.
+        device: Where features are wanted.
+
+    Raises:
+        UserError: If a file, a clip or a column is missing, or arrays do not match the index.
+    """
+
+    def __init__(self, folder: Path, corpus: Corpus, device: torch.device) -> None:
+        self.encoder = f"features:{folder.name}"
+        self._folder, self._device = folder, device
+        self.layers, self._pool, self.fingerprint = read_layers(folder)
+        index = _read_index(folder / "index.csv", corpus)
+        self._spans = [_spans(index, layer.name, folder) for layer in self.layers]
+        self._arrays = [np.load(folder / f"{layer.name}.npy", mmap_mode="r") for layer in self.layers]
+        for layer, spans, array in zip(self.layers, self._spans, self._arrays, strict=True):
+            if spans.max() > len(array) or spans.min() < 0:
+                raise UserError(
+                    f"{folder / layer.name}.npy: {len(array)} rows, but index.csv names row "
+                    f"{spans.max()}; write both again"
+                )
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether frames with known times are there."""
+        return self._pool == "none"
+
+    def pooled(self, layer: int) -> Float[Tensor, "clips stats"]:
+        """One vector a clip: the stored one, or mean and std over the stored frames."""
+        if not self.has_frames:
+            return torch.cat(self.frames(layer, range(len(self._spans[layer]))))
+        parts = (self.frames(layer, [clip])[0] for clip in range(len(self._spans[layer])))
+        stats = (torch.std_mean(frames, dim=0, correction=0) for frames in parts)
+        return torch.stack([torch.cat([mean, std]) for std, mean in stats])
+
+    def n_frames(self, layer: int) -> Int[Tensor, " clips"]:
+        """Return the number of frames of every clip."""
+        return torch.from_numpy(self._spans[layer][:, 1] - self._spans[layer][:, 0])
+
+    def frames(self, layer: int, clips: Sequence[int]) -> list[Float[Tensor, "_ dim"]]:
+        """All frames of some clips, one `frames dim` tensor a clip."""
+        spans, array = self._spans[layer], self._arrays[layer]
+        rows = (np.array(array[slice(*spans[clip])], dtype=np.float32) for clip in clips)
+        return [torch.from_numpy(r).to(self._device) for r in rows]
+
+
+def read_layers(folder: Path) -> tuple[tuple[Layer, ...], Pool, str]:
+    """Read the layers of a features folder, how they were pooled, and the folder's fingerprint."""
+    path = folder / "layers.json"
+    arrays = sorted(folder.glob("*.npy"))
+    if not arrays or not (folder / "index.csv").exists():
+        raise UserError(
+            f"{folder}: no index.csv and LAYER.npy found; expected the layout that `embed` writes"
+        )
+    total = hashlib.sha256()
+    for file in (folder / "index.csv", *arrays):
+        with file.open("rb") as content:
+            total.update(hashlib.file_digest(content, "sha256").digest())
+    if not path.exists():
+        return _unnamed_layers(arrays), "mean", total.hexdigest()
+    try:
+        record = json.loads(path.read_text())
+        layers = tuple(_layer(fields) for fields in record["layers"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a layers.json as `embed` writes it ({error})") from error
+    total.update(path.read_bytes())
+    return layers, record["pool"], total.hexdigest()
+
+
+def _layer(fields: dict[str, Any]) -> Layer:
+    """Read one layer back from JSON."""
+    exact = {name: Fraction(fields[name]) for name in ("frame_rate_hz", "first_frame_s")}
+    return Layer(name=fields["name"], dim=fields["dim"], depth=fields["depth"], **exact)
+
+
+def _unnamed_layers(arrays: list[Path]) -> tuple[Layer, ...]:
+    """Make layers of bare arrays: one row a clip, depth by order of name."""
+    return tuple(
+        Layer(
+            name=path.stem,
+            dim=int(np.load(path, mmap_mode="r").shape[1]),
+            depth=i / max(1, len(arrays) - 1),
+            frame_rate_hz=Fraction(0),
+            first_frame_s=Fraction(0),
+        )
+        for i, path in enumerate(arrays)
+    )
+
+
+def _read_index(path: Path, corpus: Corpus) -> pd.DataFrame:
+    """Read `index.csv` in the order of the corpus."""
+    index = pd.read_csv(path, dtype={"clip": str})
+    if "clip" not in index or index["clip"].duplicated().any():
+        raise UserError(f"{path}: needs a column `clip` with one line a clip")
+    index = index.set_index("clip")
+    missing = [clip.id for clip in corpus if clip.id not in index.index]
+    if missing:
+        raise UserError(
+            f"{path}: {len(missing)} of {len(corpus)} clips of corpus {corpus.name} are missing, first "
+            f"{missing[0]!r}; embed the whole corpus, or use --limit as it was embedded"
+        )
+    return index.loc[[clip.id for clip in corpus]]
+
+
+def _spans(index: pd.DataFrame, layer: str, folder: Path) -> Int[np.ndarray, "clips 2"]:
+    """Return the first row and the row after the last of every clip in a layer's array."""
+    own = [f"start.{layer}", f"stop.{layer}"]
+    columns = own if own[0] in index else ["start", "stop"]
+    if not set(columns) <= set(index.columns):
+        raise UserError(f"{folder / 'index.csv'}: columns start and stop are missing")
+    return index[columns].to_numpy(dtype=np.int64)

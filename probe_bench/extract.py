@@ -1,0 +1,222 @@
+"""Fill a cache entry: every clip once, every layer out of one forward pass.
+
+Clips are ordered by length and cut into shards of a few minutes. What is in a shard depends on the
+encoder and the corpus alone, so a stopped extraction goes on with the first missing shard and the
+features are the same as if it had never stopped.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probe_bench.audio import load, resampled_length
+from probe_bench.cache import Cache, DType, Entry, Key
+from probe_bench.encoder import Encoder
+from probe_bench.errors import AudioError, UserError
+from probe_bench.survey import Survey
+from probe_bench.windows import Window, cut, hop_samples
+
+__all__ = ["Plan", "encode_clips", "extract", "plan"]
+
+_SHARD_S = 120.0  # audio lost at most when a run is killed
+_BATCH_S = 32.0  # audio encoded at once: bounds memory whatever the clips' lengths
+_MAX_FLOAT16 = 65504.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What an extraction will do.
+
+    Attributes:
+        key: Key of the cache entry.
+        shards: Clip indices of each shard.
+        audio_s: Seconds of audio in each shard.
+        n_bytes: Size of the complete entry.
+    """
+
+    key: Key
+    shards: tuple[tuple[int, ...], ...]
+    audio_s: tuple[float, ...]
+    n_bytes: int
+
+
+def plan(encoder: Encoder, survey: Survey, *, frames: bool, dtype: DType) -> Plan:
+    """Lay out the shards of one encoder on one corpus, and what they will weigh.
+
+    Raises:
+        AudioError: If a clip is too short for the encoder.
+    """
+    rate_hz = encoder.sample_rate_hz
+    lengths = [resampled_length(n, at_hz, rate_hz) for n, at_hz in survey.n_samples]
+    for clip, length in zip(survey.corpus, lengths, strict=True):
+        if length < encoder.min_samples:
+            raise AudioError(
+                f"{clip.path}: {length / rate_hz:.3f} s; {encoder.name} needs at least "
+                f"{encoder.min_samples / rate_hz:.3f} s; remove the clip or pad it with its context"
+            )
+    shards = _shards(lengths, _SHARD_S * rate_hz)
+    total_s = sum(lengths) / rate_hz
+    pooled_bytes = sum(8 * layer.dim for layer in encoder.layers) * len(lengths)
+    frame_bytes = sum(float(layer.frame_rate_hz) * layer.dim for layer in encoder.layers) * total_s
+    return Plan(
+        key=Key(
+            encoder=encoder.fingerprint,
+            corpus=survey.digest,
+            layers=encoder.layers,
+            dtype=dtype,
+            frames=frames,
+            shards=len(shards),
+        ),
+        shards=shards,
+        audio_s=tuple(sum(lengths[i] for i in shard) / rate_hz for shard in shards),
+        n_bytes=int(pooled_bytes + frames * frame_bytes * (2 if dtype == "float16" else 4)),
+    )
+
+
+def extract(
+    encoder: Encoder,
+    survey: Survey,
+    plan: Plan,
+    cache: Cache,
+    *,
+    device: str,
+    advance: Callable[[float], object] = lambda _: None,
+) -> Entry:
+    """Compute the shards that are missing and return the complete entry.
+
+    Args:
+        encoder: Moved to `device`.
+        survey: The corpus.
+        plan: As `plan` made it.
+        cache: Where the entry lives.
+        device: Where the encoder runs.
+        advance: Called with the seconds of audio done, for a progress bar.
+    """
+    entry = cache.entry(plan.key)
+    missing = entry.missing()
+    advance(sum(plan.audio_s[shard] for shard in range(entry.shards) if shard not in missing))
+    if not missing:
+        return entry
+    encoder = encoder.to(device)
+    paths = [clip.path for clip in survey.corpus]
+    with ThreadPoolExecutor(4) as pool:
+        wanted = ([paths[i] for i in plan.shards[shard]] for shard in missing)
+        for shard, waveforms in zip(missing, _decoded(pool, wanted, encoder), strict=True):
+            entry.write(shard, _tensors(encoder, waveforms, plan.key, device))
+            advance(plan.audio_s[shard])
+    return entry
+
+
+def encode_clips(
+    encoder: Encoder, waveforms: Sequence[Float[Tensor, " _"]], device: str
+) -> list[list[Float[Tensor, "_ _"]]]:
+    """Encode clips of any lengths: equal-length windows batched, frames stitched back.
+
+    Args:
+        encoder: On `device`.
+        waveforms: One mono waveform a clip at the encoder's sample rate.
+        device: Where to encode.
+
+    Returns:
+        For each clip one `frames dim` float32 tensor a layer, on the CPU.
+    """
+    by_length: dict[int, list[tuple[int, Window]]] = defaultdict(list)
+    pieces: list[list[Window]] = []
+    for clip, waveform in enumerate(waveforms):
+        pieces.append(list(cut(len(waveform), encoder)))
+        for window in pieces[-1]:
+            by_length[window.length].append((clip, window))
+    encoded: dict[tuple[int, int], list[Tensor]] = {}
+    for length, jobs in sorted(by_length.items()):
+        size = max(1, int(_BATCH_S * encoder.sample_rate_hz) // length)
+        for start in range(0, len(jobs), size):
+            batch = jobs[start : start + size]
+            stacked = torch.stack([waveforms[c][w.start : w.start + length] for c, w in batch])
+            with torch.inference_mode():
+                layers = [layer.float().cpu() for layer in encoder.encode(stacked.to(device))]
+            for row, (clip, window) in enumerate(batch):
+                encoded[clip, window.start] = [layer[row] for layer in layers]
+    return [_stitch(encoded, clip, windows, len(encoder.layers)) for clip, windows in enumerate(pieces)]
+
+
+def _stitch(
+    encoded: dict[tuple[int, int], list[Tensor]], clip: int, windows: list[Window], n_layers: int
+) -> list[Tensor]:
+    """Join the kept frames of a clip's windows."""
+    return [
+        torch.cat([encoded[clip, w.start][layer][w.keep[layer]] for w in windows])
+        for layer in range(n_layers)
+    ]
+
+
+def _shards(lengths: Sequence[int], most: float) -> tuple[tuple[int, ...], ...]:
+    """Cut clips, in order of length, into runs of at most `most` samples."""
+    shards: list[list[int]] = []
+    room = 0.0
+    for clip in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if not shards or lengths[clip] > room:
+            shards.append([])
+            room = most
+        shards[-1].append(clip)
+        room -= lengths[clip]
+    return tuple(tuple(shard) for shard in shards)
+
+
+def _decoded(
+    pool: ThreadPoolExecutor, shards: Iterable[list[Path]], encoder: Encoder
+) -> Iterator[list[Tensor]]:
+    """Decode and resample one shard ahead of the encoder."""
+
+    def submit(paths: list[Path]) -> list[Callable[[], Tensor]]:
+        return [pool.submit(load, path, encoder.sample_rate_hz).result for path in paths]
+
+    shards = iter(shards)
+    ahead = [submit(paths) for paths in islice(shards, 2)]
+    while ahead:
+        yield [result() for result in ahead.pop(0)]
+        ahead.extend(submit(paths) for paths in islice(shards, 1))
+
+
+def _tensors(
+    encoder: Encoder, waveforms: Sequence[Tensor], key: Key, device: str
+) -> dict[str, Tensor]:
+    """Encode a shard and name its tensors: `L1.pooled`, `L1.n_frames` and, if kept, `L1.frames`."""
+    clips = encode_clips(encoder, waveforms, device)
+    tensors: dict[str, Tensor] = {}
+    for index, layer in enumerate(encoder.layers):
+        frames = [clip[index] for clip in clips]
+        tensors[f"{layer.name}.n_frames"] = torch.tensor([len(f) for f in frames])
+        tensors[f"{layer.name}.pooled"] = torch.stack([_pooled(f) for f in frames])
+        if not torch.isfinite(tensors[f"{layer.name}.pooled"]).all():
+            raise UserError(
+                f"{encoder.name}: layer {layer.name} gives NaN or infinite features; check the "
+                f"checkpoint with `probe-bench check encoder {encoder.name}`"
+            )
+        if key.frames:
+            tensors[f"{layer.name}.frames"] = _stored(torch.cat(frames), key.dtype, encoder, layer.name)
+    return tensors
+
+
+def _pooled(frames: Float[Tensor, "frames dim"]) -> Float[Tensor, " stats"]:
+    """Mean and population standard deviation over time, side by side."""
+    std, mean = torch.std_mean(frames, dim=0, correction=0)
+    return torch.cat([mean, std])
+
+
+def _stored(frames: Tensor, dtype: DType, encoder: Encoder, layer: str) -> Tensor:
+    """Cast frames to their storage type; refuse to overflow silently."""
+    if dtype == "float32":
+        return frames
+    if frames.abs().max() > _MAX_FLOAT16:
+        raise UserError(
+            f"{encoder.name}: layer {layer} reaches {frames.abs().max():.3g}, beyond float16's "
+            f"{_MAX_FLOAT16:g}; store frames with --dtype float32"
+        )
+    return frames.half()

@@ -1,0 +1,90 @@
+"""Look at every clip once before work starts: is its audio usable, and what are its bytes?"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from probe_bench.audio import read
+from probe_bench.corpus import Clip, Corpus
+from probe_bench.errors import AudioError, CorpusError
+
+__all__ = ["LeftOut", "Survey", "survey"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """A clip that a run does without, and why."""
+
+    clip: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """A corpus whose audio has been looked at.
+
+    Attributes:
+        corpus: The usable clips.
+        n_samples: Length of each usable clip at its file's own rate, and that rate in Hz.
+        digest: sha256 over the audio bytes and labels of the usable clips.
+        left_out: The clips that are not used, with reasons.
+    """
+
+    corpus: Corpus
+    n_samples: tuple[tuple[int, int], ...]
+    digest: str
+    left_out: tuple[LeftOut, ...]
+
+
+def survey(
+    corpus: Corpus, *, skip_bad: bool, threads: int = 4, advance: Callable[[], object] = lambda: None
+) -> Survey:
+    """Decode every clip, hash its bytes and leave out or refuse what cannot be used.
+
+    Args:
+        corpus: Clips to look at.
+        skip_bad: Leave unusable clips out; otherwise the first one is an error.
+        threads: Files decoded at once.
+        advance: Called after each clip, for a progress bar.
+
+    Raises:
+        AudioError: If a clip is unusable and `skip_bad` is off.
+        CorpusError: If no clip is left.
+    """
+
+    def look(clip: Clip) -> tuple[int, int, str] | AudioError:
+        try:
+            samples, rate_hz = read(clip.path)
+            with clip.path.open("rb") as file:
+                return len(samples), rate_hz, hashlib.file_digest(file, "sha256").hexdigest()
+        except AudioError as error:
+            return error
+        finally:
+            advance()
+
+    with ThreadPoolExecutor(threads) as pool:
+        seen = list(pool.map(look, corpus.clips))
+    bad = [(clip, found) for clip, found in zip(corpus, seen, strict=True) if isinstance(found, AudioError)]
+    if bad and not skip_bad:
+        more = f" ({len(bad) - 1} more like it; --skip-bad leaves them out)" if bad[1:] else " (or use --skip-bad)"
+        raise AudioError(f"{bad[0][1]}{more}")
+    good = [(clip, found) for clip, found in zip(corpus, seen, strict=True) if not isinstance(found, AudioError)]
+    if not good:
+        raise CorpusError(f"corpus {corpus.name}: none of {len(corpus)} clips is usable; first: {bad[0][1]}")
+    total = hashlib.sha256()
+    for clip, (_, _, audio) in good:
+        total.update(json.dumps([audio, clip.record()], sort_keys=True).encode())
+    return Survey(
+        corpus=replace(corpus, clips=tuple(clip for clip, _ in good)),
+        n_samples=tuple((samples, rate_hz) for _, (samples, rate_hz, _) in good),
+        digest=total.hexdigest(),
+        left_out=tuple(LeftOut(clip=clip.id, reason=_reason(clip.path, error)) for clip, error in bad),
+    )
+
+
+def _reason(path: Path, error: AudioError) -> str:
+    """Shorten a one-line error to what was found; the clip's name stands beside it."""
+    return str(error).removeprefix(f"{path}: ").split(";")[0]
