@@ -19,9 +19,9 @@ from torch import Tensor
 from probe_bench.audio import load, resampled_length
 from probe_bench.cache import Cache, DType, Entry, Key
 from probe_bench.encoder import Encoder
-from probe_bench.errors import AudioError, UserError
+from probe_bench.errors import UserError
 from probe_bench.survey import Survey
-from probe_bench.windows import Window, cut, hop_samples
+from probe_bench.windows import Window, cut
 
 __all__ = ["Plan", "encode_clips", "extract", "plan"]
 
@@ -48,19 +48,9 @@ class Plan:
 
 
 def plan(encoder: Encoder, survey: Survey, *, frames: bool, dtype: DType) -> Plan:
-    """Lay out the shards of one encoder on one corpus, and what they will weigh.
-
-    Raises:
-        AudioError: If a clip is too short for the encoder.
-    """
+    """Lay out the shards of one encoder on one corpus, and what they will weigh."""
     rate_hz = encoder.sample_rate_hz
     lengths = [resampled_length(n, at_hz, rate_hz) for n, at_hz in survey.n_samples]
-    for clip, length in zip(survey.corpus, lengths, strict=True):
-        if length < encoder.min_samples:
-            raise AudioError(
-                f"{clip.path}: {length / rate_hz:.3f} s; {encoder.name} needs at least "
-                f"{encoder.min_samples / rate_hz:.3f} s; remove the clip or pad it with its context"
-            )
     shards = _shards(lengths, _SHARD_S * rate_hz)
     total_s = sum(lengths) / rate_hz
     pooled_bytes = sum(8 * layer.dim for layer in encoder.layers) * len(lengths)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe_bench.encoder import Layer
 
-__all__ = ["Features", "nearest_frames"]
+__all__ = ["Features", "Subset", "nearest_frames"]
 
 
 class Features(Protocol):
@@ -33,6 +34,27 @@ class Features(Protocol):
     def frames(self, layer: int, clips: Sequence[int]) -> list[Float[Tensor, "_ dim"]]:
         """All frames of some clips, float32, one `frames dim` tensor a clip."""
         ...
+
+
+class Subset:
+    """The features of some clips of a corpus, numbered from 0."""
+
+    def __init__(self, features: Features, clips: Sequence[int]) -> None:
+        self.encoder, self.layers = features.encoder, features.layers
+        self._features, self._clips = features, torch.as_tensor(clips)
+
+    def pooled(self, layer: int) -> Float[Tensor, "clips stats"]:
+        """Mean and standard deviation over each clip's frames, side by side (2 * dim)."""
+        pooled = self._features.pooled(layer)
+        return pooled[self._clips.to(pooled.device)]
+
+    def n_frames(self, layer: int) -> Int[Tensor, " clips"]:
+        """Return the number of frames of every clip."""
+        return self._features.n_frames(layer)[self._clips]
+
+    def frames(self, layer: int, clips: Sequence[int]) -> list[Float[Tensor, "_ dim"]]:
+        """All frames of some clips, float32, one `frames dim` tensor a clip."""
+        return self._features.frames(layer, self._clips[torch.as_tensor(clips)].tolist())
 
 
 def nearest_frames(

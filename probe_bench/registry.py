@@ -18,7 +18,7 @@ from probe_bench.encoder import EncoderSpec
 from probe_bench.errors import UserError
 from probe_bench.task import Task
 
-__all__ = ["corpora", "encoders", "find", "tasks"]
+__all__ = ["corpora", "encoders", "find", "suggest", "tasks"]
 
 T = TypeVar("T")
 
@@ -49,9 +49,13 @@ def find(kind: str, name: str, known: Mapping[str, T]) -> T:
     """
     if name in known:
         return known[name]
+    raise UserError(f"unknown {kind} {name!r}; {suggest(name, known)}")
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Say which known name `name` may have meant, or all of them."""
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
-    raise UserError(f"unknown {kind} {name!r}; {hint}")
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
 
 
 def _specs(package: str, attribute: str, group: str | None = None) -> Iterable[Any]:

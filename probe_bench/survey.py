@@ -40,13 +40,19 @@ class Survey:
 
 
 def survey(
-    corpus: Corpus, *, skip_bad: bool, threads: int = 4, advance: Callable[[], object] = lambda: None
+    corpus: Corpus,
+    *,
+    skip_bad: bool,
+    shortest_s: float = 0.0,
+    threads: int = 4,
+    advance: Callable[[], object] = lambda: None,
 ) -> Survey:
     """Decode every clip, hash its bytes and leave out or refuse what cannot be used.
 
     Args:
         corpus: Clips to look at.
         skip_bad: Leave unusable clips out; otherwise the first one is an error.
+        shortest_s: Least length that every encoder of the run can take.
         threads: Files decoded at once.
         advance: Called after each clip, for a progress bar.
 
@@ -58,6 +64,11 @@ def survey(
     def look(clip: Clip) -> tuple[int, int, str] | AudioError:
         try:
             samples, rate_hz = read(clip.path)
+            if len(samples) < shortest_s * rate_hz:
+                raise AudioError(
+                    f"{clip.path}: {len(samples) / rate_hz:.3f} s; expected at least {shortest_s:.3f} s, "
+                    "the shortest that every encoder of this run takes; remove it or pad it"
+                )
             with clip.path.open("rb") as file:
                 return len(samples), rate_hz, hashlib.file_digest(file, "sha256").hexdigest()
         except AudioError as error:

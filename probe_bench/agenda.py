@@ -1,0 +1,94 @@
+"""What a run will do: which task reads which corpus, and where frames are needed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from probe_bench import registry
+from probe_bench.config import RunConfig
+from probe_bench.corpora import load_corpora
+from probe_bench.corpus import Corpus
+from probe_bench.errors import UserError
+from probe_bench.task import ProbeName, Task
+
+__all__ = ["ANALYSES", "Agenda", "labelled", "make_agenda"]
+
+ANALYSES = ("modulation",)
+_ANALYSIS_CORPUS = "speech"
+_FRAME_PROBES: tuple[ProbeName, ...] = ("ctc",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agenda:
+    """Tasks and analyses by the corpus they read.
+
+    Attributes:
+        corpora: Corpora in the order they were named.
+        tasks: (task, corpus name) in the order of the command line.
+        analyses: (analysis, corpus name).
+    """
+
+    corpora: tuple[Corpus, ...]
+    tasks: tuple[tuple[Task, str], ...]
+    analyses: tuple[tuple[str, str], ...]
+
+    def needs_frames(self, corpus: str) -> bool:
+        """Say whether anything reads single frames of a corpus."""
+        probed = [task for task, name in self.tasks if name == corpus]
+        return any(name == corpus for _, name in self.analyses) or any(
+            task.unit == "frame" or any(m.probe in _FRAME_PROBES for m in task.measures)
+            for task in probed
+        )
+
+
+def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
+    """Load the corpora and match tasks to those that carry their labels.
+
+    Raises:
+        UserError: If a task, analysis or corpus is unknown, or no corpus has a task's label.
+    """
+    tasks = [registry.find("task", name, registry.tasks()) for name in _named(config.task)]
+    analyses = _named(config.analysis)
+    for name in analyses:
+        registry.find("analysis", name, dict.fromkeys(ANALYSES))
+    if not tasks and not analyses:
+        raise UserError("nothing to do: both --task and --analysis are none")
+    defaults = [task.corpus for task in tasks] + [_ANALYSIS_CORPUS for _ in analyses]
+    corpora = load_corpora(config.corpus or defaults, cache_root)
+    if config.limit is not None:
+        if config.limit < 1:
+            raise UserError(f"--limit {config.limit}: expected at least 1 clip")
+        corpora = [corpus.limit(config.limit) for corpus in corpora]
+    pairs = [pair for task in tasks for pair in _pairs(task, corpora, given=bool(config.corpus))]
+    measured = corpora if config.corpus else [c for c in corpora if c.name == _ANALYSIS_CORPUS]
+    return Agenda(
+        corpora=tuple(corpora),
+        tasks=tuple(pairs),
+        analyses=tuple((name, corpus.name) for name in analyses for corpus in measured),
+    )
+
+
+def labelled(task: Task, corpus: Corpus) -> list[int]:
+    """Return the clips that carry a task's label; phones count with or without alignment."""
+    wanted = ("phones", "phone_sequence") if task.label == "phones" else (task.label,)
+    return [i for i, clip in enumerate(corpus) if any(clip.has_label(name) for name in wanted)]
+
+
+def _named(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names once each; `none` stands for nothing."""
+    if "none" in names and len(names) > 1:
+        raise UserError(f"{' '.join(names)}: none stands alone")
+    return () if tuple(names) == ("none",) else tuple(dict.fromkeys(names))
+
+
+def _pairs(task: Task, corpora: Sequence[Corpus], *, given: bool) -> list[tuple[Task, str]]:
+    """Return the corpora that a task reads: its own by default, else all that carry its label."""
+    fitting = corpora if given else [c for c in corpora if c.name == task.corpus]
+    pairs = [(task, corpus.name) for corpus in fitting if labelled(task, corpus)]
+    if not pairs:
+        names = ", ".join(corpus.name for corpus in corpora)
+        raise UserError(
+            f"task {task.name} needs the label {task.label!r}, and no clip of {names} has it; "
+            "name another --corpus or leave the task out"
+        )
+    return pairs

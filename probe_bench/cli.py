@@ -1,0 +1,73 @@
+"""The command line: `probe-bench COMMAND`. Nothing heavy is imported before a command runs."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from probe_bench.config import (
+    CacheConfig,
+    CheckConfig,
+    EmbedConfig,
+    ListConfig,
+    PretrainConfig,
+    ReportConfig,
+    RunConfig,
+)
+from probe_bench.errors import UserError
+
+__all__ = ["main"]
+
+Command = (
+    Annotated[RunConfig, tyro.conf.subcommand("run")]
+    | Annotated[EmbedConfig, tyro.conf.subcommand("embed")]
+    | Annotated[ListConfig, tyro.conf.subcommand("list")]
+    | Annotated[CheckConfig, tyro.conf.subcommand("check")]
+    | Annotated[ReportConfig, tyro.conf.subcommand("report")]
+    | Annotated[CacheConfig, tyro.conf.subcommand("cache")]
+    | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; user errors are one line on standard error and exit code 2."""
+    command = tyro.cli(
+        Command,  # type: ignore[arg-type]
+        args=arguments,
+        prog="probe-bench",
+        description="What an audio encoder hears, at which layer, and how fast.",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+    )
+    try:
+        sys.exit(_execute(command))
+    except UserError as error:
+        print(f"probe-bench: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nprobe-bench: stopped; the same command goes on from here", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+
+
+def _execute(command: object) -> int:
+    """Hand the configuration to the part that does the work and return the exit code."""
+    from probe_bench import commands  # noqa: PLC0415 - keeps torch out of --help
+    from probe_bench.run import run  # noqa: PLC0415
+
+    match command:
+        case RunConfig():
+            return run(command)
+        case EmbedConfig():
+            return commands.embed(command)
+        case ListConfig():
+            return commands.show(command)
+        case CheckConfig():
+            return commands.check(command)
+        case ReportConfig():
+            return commands.report(command)
+        case CacheConfig():
+            return commands.cache(command)
+        case PretrainConfig():
+            return commands.pretrain(command)
+        case _:
+            raise TypeError(f"no such command: {command!r}")

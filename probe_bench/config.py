@@ -1,0 +1,160 @@
+"""The configuration of every command, as frozen dataclasses; importable without torch.
+
+Defaults live here, field docstrings are the command line's help, and the whole object is saved with
+the result.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+__all__ = [
+    "CacheConfig",
+    "CheckConfig",
+    "Device",
+    "EmbedConfig",
+    "ListConfig",
+    "PretrainConfig",
+    "ReportConfig",
+    "RunConfig",
+    "Size",
+]
+
+Device = Literal["auto", "cpu", "cuda"]
+Size = Literal["tiny", "small", "base"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Probe every layer of encoders and write results.csv, predictions, figures and report.html.
+
+    The same command goes on where it was stopped: features already in the cache are not made again.
+    """
+
+    encoder: tuple[str, ...] = ("wavjepa", "audio-jepa")
+    """Encoders: a bundled name, a checkpoint or its folder, hf:NAME-or-folder, torchaudio:BUNDLE,
+    features:FOLDER, logmel, or random: before any of them for its untrained twin."""
+    task: tuple[str, ...] = ("speaker", "phoneme", "emotion", "tagging")
+    """Tasks, or none."""
+    analysis: tuple[str, ...] = ("modulation",)
+    """Analyses without labels, or none."""
+    corpus: tuple[str, ...] = ()
+    """Corpora: NAME for an embedded one, NAME=FOLDER for a known data set or any folder with a
+    manifest.csv. Default: each task's own embedded corpus."""
+    baselines: bool = True
+    """Add log-mel at the same frame rate and the untrained twin of every encoder."""
+    seed: int = 0
+    """Decides splits, resamples, untrained weights and everything else that is drawn."""
+    device: Device = "auto"
+    """Where encoders and probes run."""
+    limit: int | None = None
+    """Use at most this many clips of each corpus, spread evenly."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Storage of frames in the cache; pooled statistics are always float32."""
+    skip_bad: bool = False
+    """Leave unusable clips out (and say which) instead of stopping at the first."""
+    trust_code: bool = False
+    """Allow checkpoints that bring code of their own."""
+    cache: Path | None = None
+    """Feature cache; default: probe-bench in the platform's cache folder."""
+    out: Path = Path("out")
+    """Folder of the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig:
+    """Write an encoder's features of every layer: index.csv and one float32 LAYER.npy a layer."""
+
+    encoder: str
+    """Encoder, as in `run`."""
+    corpus: str
+    """Corpus, as in `run`."""
+    pool: Literal["none", "mean", "meanstd"] = "none"
+    """All frames, or one vector a clip."""
+    seed: int = 0
+    """Seed of untrained weights."""
+    device: Device = "auto"
+    """Where the encoder runs."""
+    limit: int | None = None
+    """Use at most this many clips, spread evenly."""
+    skip_bad: bool = False
+    """Leave unusable clips out instead of stopping at the first."""
+    trust_code: bool = False
+    """Allow checkpoints that bring code of their own."""
+    cache: Path | None = None
+    """Feature cache; default: probe-bench in the platform's cache folder."""
+    out: Path
+    """Folder to write to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListConfig:
+    """List what can be named on the command line."""
+
+    what: tyro.conf.Positional[Literal["encoders", "tasks", "corpora"]]
+    """What to list."""
+    verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
+    """Say more: sources and licences; for tasks, chance and what log-mel reaches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckConfig:
+    """Check that an encoder keeps its contract: rates, layers, timing, determinism, invariance."""
+
+    what: tyro.conf.Positional[Literal["encoder"]]
+    """What to check."""
+    reference: tyro.conf.Positional[str]
+    """Encoder, as in `run`."""
+    device: Device = "auto"
+    """Where the encoder runs."""
+    trust_code: bool = False
+    """Allow checkpoints that bring code of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """Render the report of a run again, or of several runs side by side."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders that `run` wrote."""
+    out: Path | None = None
+    """Where to write; default: into the only run, or `report` for several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """Look after the feature cache."""
+
+    action: tyro.conf.Positional[Literal["ls", "verify", "prune"]]
+    """ls: list entries; verify: check every shard and drop damaged ones; prune: remove incomplete
+    entries."""
+    all: bool = False
+    """With prune: remove everything."""
+    cache: Path | None = None
+    """Feature cache; default: probe-bench in the platform's cache folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Pretrain a bundled system; the same command goes on where it was stopped."""
+
+    system: tyro.conf.Positional[str]
+    """Bundled system, e.g. wavjepa."""
+    size: Size = "tiny"
+    """tiny trains in minutes on two cores, base has the paper's geometry."""
+    steps: int | None = None
+    """Training steps; default: the recipe's."""
+    corpus: tuple[str, ...] = ("speech-pretrain", "scenes-pretrain")
+    """Corpora to train on, as in `run`; labels are not used."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+    seed: int = 0
+    """Seed of weights, crops and masks."""
+    device: Device = "auto"
+    """Where to train."""
+    cache: Path | None = None
+    """Where embedded corpora are kept; default: the platform's cache folder."""
+    out: Path
+    """Folder that receives checkpoint.safetensors."""

@@ -1,0 +1,96 @@
+"""Who stands in a run: the encoders asked for, and the baselines every table carries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from probe_bench.encoder import Encoder, Layer
+from probe_bench.errors import UserError
+from probe_bench.exported import read_layers
+from probe_bench.resolve import resolve
+from probe_bench.rows import Role
+
+__all__ = ["Contestant", "line_up"]
+
+_EXPORTED = "features:"
+_BASELINES = ("logmel", "random:", _EXPORTED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """One encoder, or one folder of features that something else computed, and its role.
+
+    Attributes:
+        name: As on the command line.
+        role: What its rows are in a comparison.
+        layers: Its layers.
+        fingerprint: Decides its features.
+        encoder: None for a folder of features.
+        folder: None for an encoder.
+    """
+
+    name: str
+    role: Role
+    layers: tuple[Layer, ...]
+    fingerprint: str
+    encoder: Encoder | None = None
+    folder: Path | None = None
+
+
+def line_up(
+    references: Sequence[str], *, seed: int, baselines: bool, trust_code: bool
+) -> list[Contestant]:
+    """Load the encoders asked for and, with `baselines`, log-mel and untrained twins.
+
+    Each subject brings log-mel at the frame rate of its fastest layer and itself at random
+    initialisation; baselines that several subjects share stand once.
+
+    Raises:
+        UserError: If an encoder cannot be loaded.
+    """
+    if not references:
+        raise UserError("no encoder given; name one with --encoder, e.g. --encoder wavjepa")
+    found = {name: _contestant(name, seed, trust_code) for name in dict.fromkeys(references)}
+    for name, contestant in list(found.items()) if baselines else []:
+        rate_hz = max(layer.frame_rate_hz for layer in contestant.layers)
+        wanted = [] if contestant.role == "logmel" or not rate_hz else [f"logmel:{_rate(rate_hz)}"]
+        wanted += [] if name.startswith(_BASELINES) else [f"random:{name}"]
+        for baseline in wanted:
+            if baseline not in found:
+                found[baseline] = _contestant(baseline, seed, trust_code)
+    return list(found.values())
+
+
+def _contestant(name: str, seed: int, trust_code: bool) -> Contestant:
+    """Load one."""
+    if name.startswith(_EXPORTED):
+        folder = Path(name.removeprefix(_EXPORTED)).expanduser()
+        layers, _, fingerprint = read_layers(folder)
+        return Contestant(
+            name=f"{_EXPORTED}{folder.name}",
+            role="subject",
+            layers=layers,
+            fingerprint=fingerprint,
+            folder=folder,
+        )
+    encoder = resolve(name, seed=seed, trust_code=trust_code)
+    return Contestant(
+        name=encoder.name,
+        role=_role(name),
+        layers=encoder.layers,
+        fingerprint=encoder.fingerprint,
+        encoder=encoder,
+    )
+
+
+def _role(name: str) -> Role:
+    """Return the role that an encoder's name gives it."""
+    if name.startswith("logmel"):
+        return "logmel"
+    return "random" if name.startswith("random:") else "subject"
+
+
+def _rate(rate_hz: Fraction) -> str:
+    """Write a frame rate as `logmel:RATE` takes it."""
+    return str(rate_hz)
