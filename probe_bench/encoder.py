@@ -85,6 +85,8 @@ class EncoderSpec:
         load: `load(argument, random_seed)` builds the encoder. `argument` is the text after the
             colon, or for a bundled system a checkpoint file, or empty for the default;
             `random_seed` is None for trained weights, else the seed of a fresh initialisation.
+        load_trusted: Like `load`, but may run code that comes with the checkpoint (`--trust-code`);
+            None where no checkpoint holds code.
     """
 
     name: str
@@ -92,3 +94,4 @@ class EncoderSpec:
     source: str
     argument: str = ""
     load: Callable[[str, int | None], Encoder]
+    load_trusted: Callable[[str, int | None], Encoder] | None = None
