@@ -13,9 +13,12 @@ from typing import Literal, get_args
 
 from probe_bench.errors import CorpusError
 
-__all__ = ["Clip", "Corpus", "CorpusSpec", "Part", "Segment"]
+__all__ = ["EVERY_TASK", "Clip", "Corpus", "CorpusSpec", "Part", "Segment"]
 
 Part = Literal["train", "valid", "test"]
+
+EVERY_TASK = "*"
+"""Key of `Clip.splits` for a part that holds for every task without one of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +42,8 @@ class Clip:
         tags: Sound classes present, for multi-label tagging; None where tags are unknown.
         phones: Time-aligned phone segments in order; None where there is no alignment.
         phone_sequence: Phones in order without times; None where unknown.
-        splits: Official part by task name: `train`, `valid`, `test`, or `fold:K`.
+        splits: Official part by task name: `train`, `valid`, `test`, or `fold:K`; under
+            `EVERY_TASK` for all tasks that have none of their own.
     """
 
     id: str
