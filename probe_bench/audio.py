@@ -43,7 +43,9 @@ def read(path: Path) -> tuple[Float32[np.ndarray, " samples"], int]:
     try:
         samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
-        raise AudioError(f"{path}: not readable as audio ({error}); re-encode or remove it") from error
+        raise AudioError(
+            f"{path}: not readable as audio ({error}); re-encode or remove it"
+        ) from error
     if not len(samples):
         raise AudioError(f"{path}: 0 samples; expected audio; remove the file or record it again")
     if not np.isfinite(samples).all():

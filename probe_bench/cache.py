@@ -88,7 +88,7 @@ class Entry:
         held = {name: tensor.contiguous() for name, tensor in tensors.items()}
         try:
             save_file(held, scratch, metadata={"sha256": tensor_digest(held)})
-            os.replace(scratch, final)
+            scratch.replace(final)
         finally:
             scratch.unlink(missing_ok=True)
 
@@ -137,7 +137,7 @@ class Cache:
                 ) from error
             scratch = folder / f"key.{os.getpid()}.tmp"
             scratch.write_text(key.canonical())
-            os.replace(scratch, folder / "key.json")
+            scratch.replace(folder / "key.json")
         return Entry(folder=folder, shards=key.shards)
 
     def holds(self, key: Key) -> bool:

@@ -1,8 +1,8 @@
 """The command line: `probe-bench COMMAND`. Nothing heavy is imported before a command runs."""
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import tyro
 
@@ -52,22 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _execute(command: object) -> int:
     """Hand the configuration to the part that does the work and return the exit code."""
     from probe_bench import commands  # noqa: PLC0415 - keeps torch out of --help
-    from probe_bench.run import run  # noqa: PLC0415
 
-    match command:
-        case RunConfig():
-            return run(command)
-        case EmbedConfig():
-            return commands.embed(command)
-        case ListConfig():
-            return commands.show(command)
-        case CheckConfig():
-            return commands.check(command)
-        case ReportConfig():
-            return commands.report(command)
-        case CacheConfig():
-            return commands.cache(command)
-        case PretrainConfig():
-            return commands.pretrain(command)
-        case _:
-            raise TypeError(f"no such command: {command!r}")
+    handlers: dict[type, Callable[[Any], int]] = {
+        RunConfig: commands.run,
+        EmbedConfig: commands.embed,
+        ListConfig: commands.show,
+        CheckConfig: commands.check,
+        ReportConfig: commands.report,
+        CacheConfig: commands.cache,
+        PretrainConfig: commands.pretrain,
+    }
+    return handlers[type(command)](command)

@@ -22,7 +22,9 @@ def load_corpora(references: Sequence[str], cache_root: Path) -> list[Corpus]:
     names = [corpus.name for corpus in corpora]
     for name in names:
         if names.count(name) > 1:
-            raise CorpusError(f"corpus name {name!r} is given twice; names stand in every result row")
+            raise CorpusError(
+                f"corpus name {name!r} is given twice; names stand in every result row"
+            )
     return corpora
 
 

@@ -104,7 +104,9 @@ class ExportedFeatures:
         self.layers, self._pool, self.fingerprint = read_layers(folder)
         index = _read_index(folder / "index.csv", corpus)
         self._spans = [_spans(index, layer.name, folder) for layer in self.layers]
-        self._arrays = [np.load(folder / f"{layer.name}.npy", mmap_mode="r") for layer in self.layers]
+        self._arrays = [
+            np.load(folder / f"{layer.name}.npy", mmap_mode="r") for layer in self.layers
+        ]
         for layer, spans, array in zip(self.layers, self._spans, self._arrays, strict=True):
             if spans.max() > len(array) or spans.min() < 0:
                 raise UserError(

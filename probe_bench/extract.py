@@ -133,7 +133,9 @@ def encode_clips(
                 layers = [layer.float().cpu() for layer in encoder.encode(stacked.to(device))]
             for row, (clip, window) in enumerate(batch):
                 encoded[clip, window.start] = [layer[row] for layer in layers]
-    return [_stitch(encoded, clip, windows, len(encoder.layers)) for clip, windows in enumerate(pieces)]
+    return [
+        _stitch(encoded, clip, windows, len(encoder.layers)) for clip, windows in enumerate(pieces)
+    ]
 
 
 def _stitch(
@@ -190,7 +192,9 @@ def _tensors(
                 f"checkpoint with `probe-bench check encoder {encoder.name}`"
             )
         if key.frames:
-            tensors[f"{layer.name}.frames"] = _stored(torch.cat(frames), key.dtype, encoder, layer.name)
+            tensors[f"{layer.name}.frames"] = _stored(
+                torch.cat(frames), key.dtype, encoder, layer.name
+            )
     return tensors
 
 

@@ -1,7 +1,7 @@
 """What probes and analyses see of the feature cache."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +12,7 @@ from probe_bench.encoder import Layer
 __all__ = ["Features", "Subset", "nearest_frames"]
 
 
+@runtime_checkable
 class Features(Protocol):
     """Cached features of one encoder on one corpus; clips are numbered as in the corpus.
 

@@ -38,7 +38,9 @@ def tasks() -> Mapping[str, Task]:
 @cache
 def corpora() -> Mapping[str, CorpusSpec]:
     """Return every registered corpus by name."""
-    return {spec.name: spec for specs in _specs("tasks.corpora", "CORPORA", "corpora") for spec in specs}
+    return {
+        spec.name: spec for specs in _specs("tasks.corpora", "CORPORA", "corpora") for spec in specs
+    }
 
 
 def find(kind: str, name: str, known: Mapping[str, T]) -> T:
@@ -65,5 +67,7 @@ def _specs(package: str, attribute: str, group: str | None = None) -> Iterable[A
         found = getattr(importlib.import_module(f"{root.__name__}.{module.name}"), attribute, None)
         if found is not None:
             yield found
-    for point in sorted(entry_points(group=f"probe_bench.{group or package}"), key=lambda p: p.name):
+    for point in sorted(
+        entry_points(group=f"probe_bench.{group or package}"), key=lambda p: p.name
+    ):
         yield point.load()

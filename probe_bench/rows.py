@@ -96,7 +96,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise UserError(f"{path}: columns {', '.join(missing)} are missing; expected {COLUMNS}")
-    return table.astype({name: str for name in text})
+    return table.astype(dict.fromkeys(text, str))
 
 
 def _missing_numbers(text: list[str]) -> dict[str, list[str]]:

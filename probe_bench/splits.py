@@ -256,10 +256,11 @@ def _spread(
     single = len(np.unique(groups)) == len(groups)
     divide = StratifiedKFold if single else StratifiedGroupKFold  # the first is exact, and fast
     splitter = divide(n_folds, shuffle=True, random_state=seed)
+    divided = splitter.split(groups, strata, None if single else groups)
     fold = np.zeros(len(groups), dtype=np.int64)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
-        for k, (_, members) in enumerate(splitter.split(groups, strata, groups)):
+        for k, (_, members) in enumerate(divided):
             fold[members] = k
     return fold
 
@@ -269,7 +270,7 @@ def _ranks(plan: _Plan) -> tuple[Int[np.ndarray, " clips"], Int[np.ndarray, " cl
 
     A group of several classes counts for that of its first clip.
     """
-    first = np.unique(plan.groups, return_index=True)[1]
+    _, first, group = np.unique(plan.groups, return_index=True, return_inverse=True)
     owner = plan.strata[first]
     rank, count = np.zeros_like(first), np.zeros_like(first)
     random = np.random.default_rng(plan.seed)
@@ -277,7 +278,7 @@ def _ranks(plan: _Plan) -> tuple[Int[np.ndarray, " clips"], Int[np.ndarray, " cl
         members = np.flatnonzero(owner == label)
         rank[members] = random.permutation(len(members))
         count[members] = len(members)
-    return rank[plan.groups], count[plan.groups]
+    return rank[group], count[group]
 
 
 def _predictable(parts: Parts, plan: _Plan) -> tuple[Parts, tuple[str, ...]]:

@@ -39,6 +39,15 @@ class Survey:
     left_out: tuple[LeftOut, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Seen:
+    """What a look at one file gives."""
+
+    n_samples: int
+    rate_hz: int
+    digest: str
+
+
 def survey(
     corpus: Corpus,
     *,
@@ -61,39 +70,49 @@ def survey(
         CorpusError: If no clip is left.
     """
 
-    def look(clip: Clip) -> tuple[int, int, str] | AudioError:
+    def look(clip: Clip) -> _Seen | AudioError:
         try:
-            samples, rate_hz = read(clip.path)
-            if len(samples) < shortest_s * rate_hz:
-                raise AudioError(
-                    f"{clip.path}: {len(samples) / rate_hz:.3f} s; expected at least {shortest_s:.3f} s, "
-                    "the shortest that every encoder of this run takes; remove it or pad it"
-                )
-            with clip.path.open("rb") as file:
-                return len(samples), rate_hz, hashlib.file_digest(file, "sha256").hexdigest()
+            return _look(clip.path, shortest_s)
         except AudioError as error:
             return error
         finally:
             advance()
 
     with ThreadPoolExecutor(threads) as pool:
-        seen = list(pool.map(look, corpus.clips))
-    bad = [(clip, found) for clip, found in zip(corpus, seen, strict=True) if isinstance(found, AudioError)]
-    if bad and not skip_bad:
-        more = f" ({len(bad) - 1} more like it; --skip-bad leaves them out)" if bad[1:] else " (or use --skip-bad)"
-        raise AudioError(f"{bad[0][1]}{more}")
-    good = [(clip, found) for clip, found in zip(corpus, seen, strict=True) if not isinstance(found, AudioError)]
+        seen = list(zip(corpus.clips, pool.map(look, corpus.clips), strict=True))
+    bad = [(clip, found) for clip, found in seen if isinstance(found, AudioError)]
+    good = [(clip, found) for clip, found in seen if isinstance(found, _Seen)]
     if not good:
-        raise CorpusError(f"corpus {corpus.name}: none of {len(corpus)} clips is usable; first: {bad[0][1]}")
+        raise CorpusError(
+            f"corpus {corpus.name}: none of {len(corpus)} clips is usable; first: {bad[0][1]}"
+        )
+    if bad and not skip_bad:
+        others = f"{len(bad) - 1} more like it; " if bad[1:] else ""
+        raise AudioError(f"{bad[0][1]} ({others}--skip-bad leaves such clips out)")
     total = hashlib.sha256()
-    for clip, (_, _, audio) in good:
-        total.update(json.dumps([audio, clip.record()], sort_keys=True).encode())
+    for clip, found in good:
+        total.update(json.dumps([found.digest, clip.record()], sort_keys=True).encode())
     return Survey(
         corpus=replace(corpus, clips=tuple(clip for clip, _ in good)),
-        n_samples=tuple((samples, rate_hz) for _, (samples, rate_hz, _) in good),
+        n_samples=tuple((found.n_samples, found.rate_hz) for _, found in good),
         digest=total.hexdigest(),
-        left_out=tuple(LeftOut(clip=clip.id, reason=_reason(clip.path, error)) for clip, error in bad),
+        left_out=tuple(
+            LeftOut(clip=clip.id, reason=_reason(clip.path, error)) for clip, error in bad
+        ),
     )
+
+
+def _look(path: Path, shortest_s: float) -> _Seen:
+    """Decode one file and hash its bytes."""
+    samples, rate_hz = read(path)
+    if len(samples) < shortest_s * rate_hz:
+        raise AudioError(
+            f"{path}: {len(samples) / rate_hz:.3f} s; expected at least {shortest_s:.3f} s, the "
+            "shortest that every encoder of this run takes; remove it or pad it"
+        )
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return _Seen(n_samples=len(samples), rate_hz=rate_hz, digest=digest)
 
 
 def _reason(path: Path, error: AudioError) -> str:

@@ -36,7 +36,17 @@ def main() -> None:
         # A bare environment for the wheel, the dependencies borrowed from this one by path.
         shell(BIN / "uv", "venv", "--quiet", "--python", sys.executable, "fresh", cwd=outside)
         python = outside / "fresh/bin/python"
-        shell(BIN / "uv", "pip", "install", "--quiet", "--no-deps", "--python", python, wheel, cwd=outside)
+        shell(
+            BIN / "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--python",
+            python,
+            wheel,
+            cwd=outside,
+        )
         site = shell(sys.executable, "-c", "import jinja2; print(jinja2.__path__[0])", cwd=outside)
         (borrowed,) = (outside / "fresh/lib").glob("python*/site-packages")
         (borrowed / "borrowed.pth").write_text(str(Path(site.strip()).parent))

@@ -1,0 +1,165 @@
+"""Get the features of every encoder on every corpus: from the cache, or by extraction."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+
+from probe_bench import screen
+from probe_bench.budget import Cost, encoding_speed
+from probe_bench.cache import Cache, DType
+from probe_bench.config import Device
+from probe_bench.corpus import Corpus
+from probe_bench.encoder import Encoder
+from probe_bench.errors import UserError
+from probe_bench.exported import ExportedFeatures
+from probe_bench.extract import Plan, extract, plan
+from probe_bench.features import Features
+from probe_bench.ledger import Ledger
+from probe_bench.lineup import Contestant
+from probe_bench.residency import Residency, default_budget
+from probe_bench.stored import StoredFeatures
+from probe_bench.survey import Survey, survey
+
+__all__ = ["Workshop", "pick_device"]
+
+
+def pick_device(device: Device) -> torch.device:
+    """Return the device asked for; `auto` is the GPU where there is one.
+
+    Raises:
+        UserError: If a GPU is asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: no CUDA device found; use --device auto or cpu")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Where a command works: cache, device, storage type, screen and ledger."""
+
+    cache: Cache
+    device: torch.device
+    dtype: DType
+    console: Console
+    ledger: Ledger
+
+    def look_over(
+        self, corpora: Sequence[Corpus], contestants: Sequence[Contestant], *, skip_bad: bool
+    ) -> dict[str, Survey]:
+        """Decode every clip of every corpus once and say what is left out."""
+        encoders = [c.encoder for c in contestants if c.encoder]
+        shortest_s = max((e.min_samples / e.sample_rate_hz for e in encoders), default=0.0)
+        surveys = {}
+        for corpus in corpora:
+            with (
+                self.ledger.time("read", corpus=corpus.name) as stage,
+                screen.progress(self.console) as bar,
+            ):
+                job = bar.add_task(f"read {corpus.name}", total=len(corpus))
+                surveys[corpus.name] = survey(
+                    corpus,
+                    skip_bad=skip_bad,
+                    shortest_s=shortest_s,
+                    advance=lambda bar=bar, job=job: bar.advance(job),
+                )
+                stage.bytes = sum(clip.path.stat().st_size for clip in surveys[corpus.name].corpus)
+        return surveys
+
+    def gather(
+        self,
+        contestants: Sequence[Contestant],
+        surveys: Mapping[str, Survey],
+        needs_frames: Callable[[str], bool],
+    ) -> dict[tuple[str, str], Features]:
+        """Return features by (encoder, corpus); print the cost, then extract what is missing."""
+        plans = {
+            (contestant.name, name): self._plan(
+                contestant.encoder, looked, frames=needs_frames(name)
+            )
+            for contestant in contestants
+            for name, looked in surveys.items()
+            if contestant.encoder
+        }
+        self.console.print(screen.costs(self._costs(contestants, plans), str(self.cache.root)))
+        residency = Residency(self.device, *default_budget(self.device))
+        features: dict[tuple[str, str], Features] = {}
+        for contestant in contestants:
+            for name, looked in surveys.items():
+                features[contestant.name, name] = (
+                    self._stored(contestant, looked, plans[contestant.name, name], residency)
+                    if contestant.encoder
+                    else self._exported(contestant, looked)
+                )
+        return features
+
+    def _plan(self, encoder: Encoder, looked: Survey, *, frames: bool) -> Plan:
+        """Plan an extraction; an entry that also holds frames serves where none are needed."""
+        with_frames = plan(encoder, looked, frames=True, dtype=self.dtype)
+        if frames or self.cache.holds(with_frames.key):
+            return with_frames
+        return plan(encoder, looked, frames=False, dtype=self.dtype)
+
+    def _costs(
+        self, contestants: Sequence[Contestant], plans: Mapping[tuple[str, str], Plan]
+    ) -> list[Cost]:
+        """Measure the speed of every encoder that has work to do."""
+        items = []
+        for contestant in contestants:
+            own = {corpus: p for (name, corpus), p in plans.items() if name == contestant.name}
+            missing = {corpus: self._missing_s(p) for corpus, p in own.items()}
+            busy = contestant.encoder is not None and any(missing.values())
+            speed = encoding_speed(contestant.encoder, str(self.device)) if busy else 1.0
+            items += [
+                Cost(
+                    encoder=contestant.name,
+                    corpus=corpus,
+                    clips=sum(len(shard) for shard in p.shards),
+                    audio_s=sum(p.audio_s),
+                    missing_s=missing[corpus],
+                    seconds=missing[corpus] / speed,
+                    n_bytes=p.n_bytes,
+                )
+                for corpus, p in own.items()
+            ]
+        return items
+
+    def _missing_s(self, planned: Plan) -> float:
+        """Return the seconds of audio whose shards are not in the cache yet."""
+        return sum(planned.audio_s[shard] for shard in self.cache.entry(planned.key).missing())
+
+    def _stored(
+        self, contestant: Contestant, looked: Survey, planned: Plan, residency: Residency
+    ) -> StoredFeatures:
+        """Complete a cache entry, with progress, and open it."""
+        label = f"encode {looked.corpus.name} by {contestant.name}"
+        with (
+            self.ledger.time(
+                "extract", encoder=contestant.name, corpus=looked.corpus.name
+            ) as stage,
+            screen.progress(self.console, counted=False) as bar,
+        ):
+            job = bar.add_task(label, total=sum(planned.audio_s))
+            entry = extract(
+                contestant.encoder,
+                looked,
+                planned,
+                self.cache,
+                device=str(self.device),
+                advance=lambda seconds: bar.advance(job, seconds),
+            )
+            stage.bytes = entry.n_bytes()
+        return StoredFeatures(
+            encoder=contestant.name,
+            layers=contestant.layers,
+            entry=entry,
+            shards=planned.shards,
+            residency=residency,
+        )
+
+    def _exported(self, contestant: Contestant, looked: Survey) -> ExportedFeatures:
+        """Open a folder of features that something else computed."""
+        assert contestant.folder
+        return ExportedFeatures(contestant.folder, looked.corpus, self.device)
