@@ -1,0 +1,162 @@
+"""Checkpoints: one safetensors file with the recipe inside.
+
+Tensors are named by part (`encoder.`, `predictor.`, `teacher.`, `optimiser.`); the metadata holds
+the recipe and the step as JSON. No random state is stored: crops and masks are functions of
+(seed, step). An exported encoder is the same file with `encoder.` alone.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from probe_bench.encoders.pretraining.recipe import Recipe, from_json, to_json
+from probe_bench.errors import CheckpointError
+
+__all__ = ["Checkpoint", "encoder_tensors", "export_encoder", "fill", "read", "write"]
+
+_FORMAT = "probe-bench-jepa-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A training state on disk.
+
+    Attributes:
+        recipe: What was trained.
+        step: Steps done.
+        seed: Of initialisation, crops and masks.
+        corpora: Digests of the training data by name.
+        tensors: By part and name.
+    """
+
+    recipe: Recipe
+    step: int
+    seed: int
+    corpora: Mapping[str, str]
+    tensors: Mapping[str, Tensor]
+
+
+def write(checkpoint: Checkpoint, path: Path) -> None:
+    """Write atomically: after a kill at any moment the old or the new file stands whole."""
+    config = {
+        "recipe": to_json(checkpoint.recipe),
+        "step": checkpoint.step,
+        "seed": checkpoint.seed,
+        "corpora": dict(checkpoint.corpora),
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
+    save_file(tensors, temporary, {"format": _FORMAT, "config": json.dumps(config, sort_keys=True)})
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint or an exported encoder.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged or not one of ours.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such checkpoint; expected a file that `probe-bench pretrain` wrote"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: damaged or not safetensors ({error}); expected a checkpoint of "
+            "`probe-bench pretrain`; copy it again or train again"
+        ) from error
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(
+            f"{path}: format {metadata.get('format')!r}; expected {_FORMAT!r}; "
+            "use a file that this version's `probe-bench pretrain` wrote"
+        )
+    return _parse(path, metadata.get("config", ""), tensors)
+
+
+def _parse(path: Path, config: str, tensors: Mapping[str, Tensor]) -> Checkpoint:
+    try:
+        fields = json.loads(config)
+        fields["recipe"] = from_json(fields["recipe"])
+        checkpoint = Checkpoint(tensors=tensors, **fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: its config cannot be read ({error!r}); expected the recipe of a bundled "
+            "system; use the probe-bench version that wrote the file"
+        ) from error
+    if not isinstance(checkpoint.recipe, Recipe):
+        raise CheckpointError(
+            f"{path}: its config holds a {type(checkpoint.recipe).__name__}; expected a recipe; "
+            "train again"
+        )
+    return checkpoint
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy tensors into a module that expects exactly these names and shapes.
+
+    Raises:
+        CheckpointError: If a name is missing or unknown or a shape differs.
+    """
+    wanted = module.state_dict()
+    missing, unknown = sorted(wanted.keys() - tensors), sorted(tensors.keys() - wanted.keys())
+    if missing or unknown:
+        raise CheckpointError(
+            f"{path}: missing tensors {_some(missing)}, unknown tensors {_some(unknown)}; expected "
+            f"{len(wanted)} tensors of this encoder; use a checkpoint of the same system and size"
+        )
+    for name, tensor in wanted.items():
+        if tensors[name].shape != tensor.shape:
+            raise CheckpointError(
+                f"{path}: tensor {name} has shape {tuple(tensors[name].shape)}; expected "
+                f"{tuple(tensor.shape)}; use a checkpoint of the same system and size"
+            )
+    module.load_state_dict(dict(tensors))
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return "none"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def encoder_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Weights that inference uses, named as in the encoder; the recipe says whose they are."""
+    tensors = _part(checkpoint.tensors, "encoder.")
+    if checkpoint.recipe.export == "student":
+        return tensors
+    teacher = _part(checkpoint.tensors, "teacher.")
+    if checkpoint.recipe.teacher.covers == "transformer":
+        teacher = {f"transformer.{name}": tensor for name, tensor in teacher.items()}
+    # An exported file holds the chosen weights as `encoder.` and no teacher.
+    return tensors | teacher
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def export_encoder(checkpoint: Path, path: Path, *, dtype: torch.dtype = torch.float32) -> None:
+    """Write only what inference needs.
+
+    Args:
+        checkpoint: File that `pretrain` wrote.
+        path: New file; it loads like any checkpoint.
+        dtype: Of the stored weights; they are float32 again when loaded.
+    """
+    full = read(checkpoint)
+    weights = {f"encoder.{n}": t.to(dtype) for n, t in encoder_tensors(full).items()}
+    write(dataclasses.replace(full, tensors=weights), path)

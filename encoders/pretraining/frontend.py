@@ -1,0 +1,75 @@
+"""What every front end is: waveform in, tokens out, with an exact place in time."""
+
+from fractions import Fraction
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from probe_bench.encoders.pretraining.masks import Grid
+
+__all__ = ["Frontend", "FrontendShape", "first_frame_s", "frame_rate_hz", "grid", "standardise"]
+
+
+class FrontendShape(Protocol):
+    """Configuration of a front end.
+
+    Attributes:
+        receptive_field_samples: Samples that one time step sees.
+        stride_samples: Samples between time steps.
+        token_bands: Tokens in one time step.
+        feature_dim: Width of the layer reported as `cnn`, or None if there is none to report.
+    """
+
+    @property
+    def receptive_field_samples(self) -> int: ...  # noqa: D102
+    @property
+    def stride_samples(self) -> int: ...  # noqa: D102
+    @property
+    def token_bands(self) -> int: ...  # noqa: D102
+    @property
+    def feature_dim(self) -> int | None: ...  # noqa: D102
+
+    def build(self, sample_rate_hz: int, dim: int) -> "Frontend":
+        """Make the module that gives tokens of width `dim`."""
+        ...
+
+
+class Frontend(nn.Module):
+    """Two stages, so that the first can be probed as a layer of its own."""
+
+    def features(
+        self, waveform: Float[Tensor, "batch samples"]
+    ) -> Float[Tensor, "batch steps channels"]:
+        """Turn waveforms into local features."""
+        raise TypeError(f"{type(self).__name__} has no features")
+
+    def project(
+        self, features: Float[Tensor, "batch steps channels"]
+    ) -> Float[Tensor, "batch steps dim"]:
+        """Turn local features into tokens, time-major."""
+        raise TypeError(f"{type(self).__name__} has no projection")
+
+
+def grid(shape: FrontendShape, samples: int) -> Grid:
+    """Token grid of a waveform: whole receptive fields only, no padding."""
+    frames = (samples - shape.receptive_field_samples) // shape.stride_samples + 1
+    return Grid(frames=frames, bands=shape.token_bands)
+
+
+def frame_rate_hz(shape: FrontendShape, sample_rate_hz: int) -> Fraction:
+    """Time steps per second."""
+    return Fraction(sample_rate_hz, shape.stride_samples)
+
+
+def first_frame_s(shape: FrontendShape, sample_rate_hz: int) -> Fraction:
+    """Centre of the first receptive field."""
+    return Fraction(shape.receptive_field_samples, 2 * sample_rate_hz)
+
+
+def standardise(
+    waveform: Float[Tensor, "batch samples"], eps: float
+) -> Float[Tensor, "batch samples"]:
+    """Bring each waveform to zero mean and unit standard deviation."""
+    centred = waveform - waveform.mean(-1, keepdim=True)
+    return centred / (centred.std(-1, keepdim=True) + eps)

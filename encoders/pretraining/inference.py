@@ -1,0 +1,124 @@
+"""A pretrained (or freshly initialised) encoder as the suite sees it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probe_bench.encoder import Layer
+from probe_bench.encoders.pretraining.checkpoint import encoder_tensors, fill, read
+from probe_bench.encoders.pretraining.frontend import first_frame_s, frame_rate_hz
+from probe_bench.encoders.pretraining.jepa import Backbone
+from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.encoders.pretraining.trainer import build_jepa
+from probe_bench.errors import CheckpointError
+
+__all__ = ["JepaEncoder", "load_encoder"]
+
+
+class JepaEncoder:
+    """Frozen encoder of a recipe; satisfies `probe_bench.encoder.Encoder`.
+
+    Tokens of one time step (the frequency patches of spectrogram systems) stand side by side in the
+    feature dimension, low band first, so every layer is frames x dim.
+    """
+
+    def __init__(self, recipe: Recipe, backbone: Backbone, name: str) -> None:
+        self.name = name
+        self.sample_rate_hz = recipe.sample_rate_hz
+        self.window_samples: int | None = recipe.crop_samples
+        self.min_samples = recipe.frontend.receptive_field_samples
+        self.layers = _layers(recipe)
+        self.fingerprint = _fingerprint(recipe, backbone)
+        self.n_parameters = sum(p.numel() for p in backbone.parameters())
+        self._backbone = backbone.eval().requires_grad_(False)
+        self._bands = recipe.frontend.token_bands
+        self._has_cnn = recipe.frontend.feature_dim is not None
+
+    def to(self, device: str) -> "JepaEncoder":
+        """Move the weights to `device` and return self."""
+        self._backbone.to(device)
+        return self
+
+    @torch.inference_mode()
+    def encode(self, waveform: Float[Tensor, "batch samples"]) -> list[Float[Tensor, "batch _ _"]]:
+        """Encode equal-length waveforms of `min_samples` to `window_samples`."""
+        backbone = self._backbone
+        features = backbone.frontend.features(waveform)
+        tokens = backbone.tokens(features)
+        outputs = [tokens, *backbone.transformer(tokens)]
+        outputs.append(backbone.transformer.norm(outputs[-1]))
+        frames = [x.unflatten(1, (-1, self._bands)).flatten(2) for x in outputs]
+        return [features, *frames] if self._has_cnn else frames
+
+
+def _layers(recipe: Recipe) -> tuple[Layer, ...]:
+    dim = recipe.encoder.dim * recipe.frontend.token_bands
+    depth = recipe.encoder.depth
+    named = [("in", dim, 0.0)]
+    named += [(f"L{n}", dim, n / depth) for n in range(1, depth + 1)]
+    named.append(("out_norm", dim, 1.0))
+    if recipe.frontend.feature_dim is not None:
+        named.insert(0, ("cnn", recipe.frontend.feature_dim, 0.0))
+    return tuple(
+        Layer(
+            name=name,
+            dim=width,
+            depth=place,
+            frame_rate_hz=frame_rate_hz(recipe.frontend, recipe.sample_rate_hz),
+            first_frame_s=first_frame_s(recipe.frontend, recipe.sample_rate_hz),
+        )
+        for name, width, place in named
+    )
+
+
+def _fingerprint(recipe: Recipe, backbone: Backbone) -> str:
+    total = hashlib.sha256(json.dumps(recipe.inference, sort_keys=True).encode())
+    for name, tensor in sorted(backbone.state_dict().items()):
+        total.update(name.encode())
+        total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()
+
+
+def load_encoder(system: str, argument: str, random_seed: int | None) -> JepaEncoder:
+    """Load a bundled system.
+
+    Args:
+        system: Registered name.
+        argument: Checkpoint file, or folder that `pretrain` wrote, or empty for the bundled one.
+        random_seed: None for the trained weights, else the seed of a fresh initialisation of the
+            checkpoint's architecture.
+
+    Raises:
+        CheckpointError: If the checkpoint is missing, damaged or of another system.
+    """
+    path = _locate(system, argument)
+    checkpoint = read(path)
+    recipe = checkpoint.recipe
+    if recipe.system != system:
+        raise CheckpointError(
+            f"{path}: a checkpoint of {recipe.system}; expected {system}; "
+            f"use --encoder {recipe.system}:{path}"
+        )
+    backbone = build_jepa(recipe, random_seed or 0).encoder
+    if random_seed is None:
+        fill(backbone, _float32(encoder_tensors(checkpoint)), path)
+    name = f"{system}:{argument}" if argument else system
+    return JepaEncoder(recipe, backbone, name if random_seed is None else f"random:{name}")
+
+
+def _locate(system: str, argument: str) -> Path:
+    if argument:
+        path = Path(argument).expanduser()
+        return path / "checkpoint.safetensors" if path.is_dir() else path
+    folder = files("probe_bench.encoders") / system.replace("-", "_")
+    return Path(str(folder / "tiny.safetensors"))
+
+
+def _float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.float() for name, tensor in tensors.items()}

@@ -1,0 +1,118 @@
+"""Transformer of the encoder and the predictor: pre- or post-norm blocks, every output returned."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from probe_bench.encoders.pretraining.masks import Grid
+
+__all__ = ["Transformer", "TransformerShape", "sincos_positions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerShape:
+    """Geometry of a transformer.
+
+    Attributes:
+        dim: Width of the residual stream.
+        depth: Blocks.
+        heads: Attention heads.
+        mlp_ratio: Hidden width of the feed-forward layer over `dim`.
+        norm: Layer norm before (ViT) or after (WavJEPA) each residual branch.
+        norm_eps: Epsilon of the norms in the blocks.
+        final_norm: Norm after the last block.
+    """
+
+    dim: int
+    depth: int
+    heads: int
+    mlp_ratio: float = 4.0
+    norm: Literal["pre", "post"] = "pre"
+    norm_eps: float = 1e-5
+    final_norm: bool = True
+
+
+class Block(nn.Module):
+    """Self-attention and feed-forward layer with residuals."""
+
+    def __init__(self, shape: TransformerShape) -> None:
+        super().__init__()
+        hidden = int(shape.dim * shape.mlp_ratio)
+        self.heads, self.post = shape.heads, shape.norm == "post"
+        self.norm1 = nn.LayerNorm(shape.dim, eps=shape.norm_eps)
+        self.qkv = nn.Linear(shape.dim, 3 * shape.dim)
+        self.out = nn.Linear(shape.dim, shape.dim)
+        self.norm2 = nn.LayerNorm(shape.dim, eps=shape.norm_eps)
+        self.fc1 = nn.Linear(shape.dim, hidden)
+        self.fc2 = nn.Linear(hidden, shape.dim)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Apply the block; `mask` is True on keys that may be attended to."""
+        if self.post:
+            x = self.norm1(x + self._attend(x, mask))
+            return self.norm2(x + self._feed(x))  # type: ignore[no-any-return]
+        x = x + self._attend(self.norm1(x), mask)
+        return x + self._feed(self.norm2(x))
+
+    def _attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        batch, tokens, dim = x.shape
+        qkv = self.qkv(x).view(batch, tokens, 3, self.heads, dim // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.out(attended.transpose(1, 2).reshape(batch, tokens, dim))  # type: ignore[no-any-return]
+
+    def _feed(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))  # type: ignore[no-any-return]
+
+
+class Transformer(nn.Module):
+    """Stack of blocks; linear layers start Xavier-uniform with zero bias."""
+
+    def __init__(self, shape: TransformerShape) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
+        self.norm = nn.LayerNorm(shape.dim) if shape.final_norm else nn.Identity()
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "batch tokens dim"],
+        valid: Bool[Tensor, "batch tokens"] | None = None,
+    ) -> list[Float[Tensor, "batch tokens dim"]]:
+        """Return the output of every block, before the final norm.
+
+        Args:
+            tokens: Input of the first block, positions included.
+            valid: False on padding, which no token attends to.
+        """
+        mask = None if valid is None else valid[:, None, None, :]
+        outputs = []
+        for block in self.blocks:
+            tokens = block(tokens, mask)
+            outputs.append(tokens)
+        return outputs
+
+
+def sincos_positions(grid: Grid, dim: int) -> Float[Tensor, "tokens dim"]:
+    """Fixed sine-cosine positions; on a 2-D grid half of the dims code time, half frequency.
+
+    Time-major, so the table of a shorter crop is the beginning of a longer one's.
+    """
+    time = torch.arange(grid.frames).repeat_interleave(grid.bands)
+    if grid.bands == 1:
+        return _sincos(time, dim)
+    band = torch.arange(grid.bands).repeat(grid.frames)
+    return torch.cat([_sincos(time, dim // 2), _sincos(band, dim // 2)], dim=1)
+
+
+def _sincos(position: Tensor, dim: int) -> Tensor:
+    rates = 10_000.0 ** (-torch.arange(dim // 2, dtype=torch.float64) / (dim // 2))
+    angles = position[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1).float()
