@@ -1,0 +1,102 @@
+"""What the modulation analysis says about a layer."""
+
+from dataclasses import dataclass
+
+from probe_bench.encoder import Layer
+
+__all__ = ["CurvePoint", "Estimate", "LayerModulation", "Speed", "Support"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """A number with its 95 % bootstrap interval over groups.
+
+    Attributes:
+        value: The number; None where it could not be measured.
+        ci_low: Lower end; None where it lies beyond what could be measured.
+        ci_high: Upper end; None where it lies beyond what could be measured.
+        censored: `value` is the limit of what could be measured; the truth lies beyond it.
+    """
+
+    value: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    censored: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CurvePoint:
+    """One point of a curve over modulation frequency, with its 95 % interval."""
+
+    mod_freq_hz: float
+    value: float
+    ci_low: float
+    ci_high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Support:
+    """What a linear readout can follow.
+
+    Attributes:
+        hz: Cutoff, where |T|² is half of its plateau.
+        low_hz: Lower half-power point; censored at the lowest measurable frequency where the gain
+            never falls towards slow modulations.
+        r2: Held-out broadband R² of the readout.
+        lag_s: Best lag: the token at time t predicts the sound at `t + lag_s`.
+        plateau: Largest power gain.
+        systematic: Relative bias to expect on top of the interval, from encoders of known cutoff.
+        total_low_hz: Lower end of interval and systematic term together.
+        total_high_hz: Upper end of interval and systematic term together; None as in `Estimate`.
+        gain: |T|² relative to its plateau.
+        reason: Why there is no cutoff; empty if there is one.
+    """
+
+    hz: Estimate = Estimate()
+    low_hz: Estimate = Estimate()
+    r2: Estimate = Estimate()
+    lag_s: float | None = None
+    plateau: float | None = None
+    systematic: float | None = None
+    total_low_hz: float | None = None
+    total_high_hz: float | None = None
+    gain: tuple[CurvePoint, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speed:
+    """How fast the features themselves change.
+
+    Attributes:
+        hz: Centroid of the variance-weighted modulation spectrum within the measured range.
+        psd: Variance-weighted spectrum in 1/Hz, of unit area over the measured range.
+        psd_whitened: The same with every principal component counting alike.
+        reason: Why there is none; empty if there is one.
+    """
+
+    hz: Estimate = Estimate()
+    psd: tuple[CurvePoint, ...] = ()
+    psd_whitened: tuple[CurvePoint, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerModulation:
+    """Everything measured of one layer.
+
+    Attributes:
+        layer: The layer.
+        support: What a linear readout can follow.
+        speed: How fast the features change.
+        n_clips: Clips used.
+        n_groups: Independent units among them.
+        duration_s: Audio used.
+    """
+
+    layer: Layer
+    support: Support
+    speed: Speed
+    n_clips: int
+    n_groups: int
+    duration_s: float

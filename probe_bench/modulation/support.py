@@ -1,0 +1,123 @@
+"""Support of a layer: cutoff, explained variance and gain curve of its readout, with intervals."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probe_bench.modulation.cutoff import (
+    HIGH_HZ,
+    Crossings,
+    bootstrap_weights,
+    crossings,
+    interval,
+    power_gain,
+    smoothing,
+)
+from probe_bench.modulation.readout import Readout
+from probe_bench.modulation.results import CurvePoint, Estimate, Support
+
+__all__ = ["MIN_R2", "curve", "lowest_hz", "support"]
+
+MIN_R2 = 0.05
+_LOWEST_HZ = 0.3
+_POINTS = 30
+_SYSTEMATIC_POINT = 0.06  # largest usual bias over encoders of known cutoff with point tokens
+_SYSTEMATIC_PATCH = 0.20  # and with tokens that hold several instants
+
+
+def lowest_hz(segment_s: float) -> float:
+    """Lowest modulation frequency that segments of `segment_s` seconds resolve."""
+    return max(_LOWEST_HZ, 2 / segment_s)
+
+
+def support(sums: Readout, *, seed: int, n_draws: int = 1000) -> Support:
+    """Derive the cutoff and its interval from a readout's sums.
+
+    Args:
+        sums: Held-out sums per group.
+        seed: Seed of the bootstrap over groups.
+        n_draws: Bootstrap draws.
+    """
+    n_groups = len(sums.total)
+    # Row 0 is the sample itself, the others are bootstrap draws of groups.
+    weights = torch.cat(
+        [torch.ones(1, n_groups, dtype=torch.float64), bootstrap_weights(n_groups, n_draws, seed)]
+    )
+    r2 = _estimate(1 - (weights @ sums.error) / (weights @ sums.total))
+    if r2.value is None or r2.value < MIN_R2:
+        return Support(
+            r2=r2,
+            lag_s=sums.lag_s,
+            reason=f"a linear readout explains R² = {r2.value:.3f} of log-mel; at least {MIN_R2} needed",
+        )
+    smooth = smoothing(sums.mod_freq_hz, lowest_hz(sums.segment_s))
+    gain = power_gain(weights.to(torch.complex128) @ sums.cross, weights @ sums.power, smooth)
+    found = crossings(gain, smooth.mod_freq_hz)
+    hz = _upper(found)
+    systematic = _SYSTEMATIC_PATCH if sums.is_patch else _SYSTEMATIC_POINT
+    return Support(
+        hz=hz,
+        low_hz=_lower(found, float(smooth.mod_freq_hz[0])),
+        r2=r2,
+        lag_s=sums.lag_s,
+        plateau=float(found.plateau[0]),
+        systematic=systematic,
+        total_low_hz=_widened(hz.value, hz.ci_low, -systematic),
+        total_high_hz=_widened(hz.value, hz.ci_high, systematic),
+        gain=curve(gain / found.plateau[:, None], smooth.mod_freq_hz),
+    )
+
+
+def curve(
+    draws: Float[Tensor, "draws freqs"], mod_freq_hz: Float[Tensor, " freqs"]
+) -> tuple[CurvePoint, ...]:
+    """Return about 30 log-spaced points of a curve; row 0 is the curve, the rest are draws."""
+    targets = torch.logspace(
+        *(math.log10(float(mod_freq_hz[i])) for i in (0, -1)), _POINTS, dtype=torch.float64
+    )
+    at = (mod_freq_hz[:, None] / targets).log().abs().argmin(0).unique()
+    low, high = interval(draws[1:, at])
+    points = zip(mod_freq_hz[at], draws[0, at], low, high, strict=True)
+    return tuple(
+        CurvePoint(mod_freq_hz=float(f), value=float(v), ci_low=float(lo), ci_high=float(hi))
+        for f, v, lo, hi in points
+    )
+
+
+def _estimate(draws: Tensor) -> Estimate:
+    low, high = interval(draws[1:])
+    return Estimate(value=float(draws[0]), ci_low=float(low), ci_high=float(high))
+
+
+def _upper(found: Crossings) -> Estimate:
+    """The upper cutoff; beyond `HIGH_HZ` it is censored."""
+    value = float(found.high_hz[0])
+    low, high = (float(end) for end in interval(found.high_hz[1:]))
+    return Estimate(
+        value=min(value, HIGH_HZ),
+        ci_low=min(low, HIGH_HZ),
+        ci_high=high if math.isfinite(high) else None,
+        censored=not math.isfinite(value),
+    )
+
+
+def _lower(found: Crossings, limit_hz: float) -> Estimate:
+    """The lower half-power point; below `limit_hz` it is censored."""
+    value = float(found.low_hz[0])
+    low, high = (float(end) for end in interval(found.low_hz[1:]))
+    return Estimate(
+        value=max(value, limit_hz),
+        ci_low=low or None,
+        ci_high=max(high, limit_hz),
+        censored=value == 0,
+    )
+
+
+def _widened(value: float | None, end: float | None, systematic: float) -> float | None:
+    """Widen one end of an interval by the systematic term (negative: downwards), in quadrature of logs."""
+    if value is None or end is None:
+        return None
+    width = math.hypot(math.log(end / value), math.log1p(abs(systematic)))
+    return value * math.exp(math.copysign(width, systematic))
