@@ -1,0 +1,135 @@
+"""Sheets of equal panels, placed by hand so that every panel is a cell that can stand alone.
+
+A sheet is one figure of a paper (two columns of panels under a legend). Because every axes lives in
+a cell of known size, the HTML report can cut the same drawing into panels that reflow on a phone.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from probe_bench.reports.style import PAPER, Look
+
+__all__ = ["Cell", "Entry", "Sheet", "line_style", "new_sheet", "shorten"]
+
+CELL_WIDTH_IN, CELL_HEIGHT_IN = 3.5, 2.35
+LEFT_IN, RIGHT_IN, TOP_IN, BOTTOM_IN = 0.5, 0.2, 0.27, 0.58
+LEGEND_ROW_IN = 0.16
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One line of a legend."""
+
+    label: str
+    look: Look
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One panel of a sheet.
+
+    Attributes:
+        axes: Where to draw; its SVG group is `cell-K`.
+        box_pt: Left, top, width and height of its cell, in points from the sheet's top left.
+    """
+
+    axes: Axes
+    box_pt: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """One figure: panels, what stands for them in words, and the legend they share.
+
+    Attributes:
+        name: File name without ending.
+        figure: The drawing.
+        cells: Its panels, row by row.
+        legend: Shared legend.
+        alts: Title and description of every panel, for readers who do not see it.
+    """
+
+    name: str
+    figure: Figure
+    cells: list[Cell]
+    legend: list[Entry]
+    alts: list[tuple[str, str]] = field(default_factory=list)
+
+
+def new_sheet(name: str, n_panels: int, legend: Sequence[Entry]) -> Sheet:
+    """Lay out empty panels, two to a row, under a legend."""
+    columns = min(2, n_panels)
+    rows = math.ceil(n_panels / columns)
+    width_in = columns * CELL_WIDTH_IN
+    legend_columns = _legend_columns(legend, width_in)
+    legend_in = math.ceil(len(legend) / legend_columns) * LEGEND_ROW_IN + 0.1 if legend else 0.0
+    height_in = rows * CELL_HEIGHT_IN + legend_in
+    figure = Figure(figsize=(width_in, height_in))
+    cells = []
+    for index in range(n_panels):
+        left_in = (index % columns) * CELL_WIDTH_IN
+        top_in = legend_in + (index // columns) * CELL_HEIGHT_IN
+        box_in = (left_in, top_in, CELL_WIDTH_IN, CELL_HEIGHT_IN)
+        axes = figure.add_axes(_inner(box_in, width_in, height_in))
+        axes.set_gid(f"cell-{index}")
+        cells.append(Cell(axes=axes, box_pt=_points(box_in)))
+    if legend:
+        _draw_legend(figure, legend, legend_columns)
+    return Sheet(name=name, figure=figure, cells=cells, legend=list(legend))
+
+
+def _inner(
+    box_in: tuple[float, float, float, float], width_in: float, height_in: float
+) -> tuple[float, float, float, float]:
+    """Axes rectangle of a cell, in figure fractions from the bottom left."""
+    left, top, width, height = box_in
+    return (
+        (left + LEFT_IN) / width_in,
+        1 - (top + height - BOTTOM_IN) / height_in,
+        (width - LEFT_IN - RIGHT_IN) / width_in,
+        (height - TOP_IN - BOTTOM_IN) / height_in,
+    )
+
+
+def _points(box_in: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    left, top, width, height = (72 * length for length in box_in)
+    return left, top, width, height
+
+
+def _legend_columns(legend: Sequence[Entry], width_in: float) -> int:
+    """As many columns as the longest label allows, at about 4.2 points a letter."""
+    longest_in = max((len(shorten(entry.label)) for entry in legend), default=1) * 4.2 / 72 + 0.55
+    return max(1, min(len(legend), int(width_in / longest_in)))
+
+
+def _draw_legend(figure: Figure, legend: Sequence[Entry], columns: int) -> None:
+    handles = [Line2D([], [], **line_style(entry.look)) for entry in legend]
+    labels = [shorten(entry.label) for entry in legend]
+    figure.legend(
+        handles, labels, loc="upper left", ncols=columns, borderaxespad=0.4, handlelength=2.6
+    )
+
+
+def shorten(name: str, limit: int = 30) -> str:
+    """Cut the middle out of a name that would not fit; the report's text has it whole."""
+    half = (limit - 1) // 2
+    return name if len(name) <= limit else f"{name[:half]}…{name[-half:]}"
+
+
+def line_style(look: Look) -> dict[str, Any]:
+    """Keyword arguments of a matplotlib line."""
+    return {
+        "color": look.colour,
+        "linestyle": look.linestyle,
+        "linewidth": look.width,
+        "marker": look.marker or None,
+        "markerfacecolor": PAPER if look.hollow else look.colour,
+        "markeredgecolor": look.colour,
+        "markeredgewidth": 0.8,
+        "markersize": 3.4 if look.hollow else 4.2,
+    }

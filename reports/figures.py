@@ -1,0 +1,177 @@
+"""Per-layer figures: what the tasks read from every layer, and how fast a layer can follow."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet
+from probe_bench.reports.layer_axis import draw_layer_axis
+from probe_bench.reports.metrics import MetricText, Score, metric_text
+from probe_bench.reports.style import CHANCE, INK, LOGMEL, TWINS, Look, looks
+from probe_bench.reports.tables import (
+    Panel,
+    best,
+    chance_score,
+    layer_rows,
+    score_of,
+    subjects,
+    twin_name,
+)
+
+__all__ = ["FEW", "draw_series", "legend_entries", "logmel_names", "looks_here", "task_curves"]
+
+FEW = 4
+"""Up to so many encoders are drawn with bands, each with its own twin; more would only blur."""
+
+
+def task_curves(table: pd.DataFrame, panels: Sequence[Panel], name: str) -> Sheet | None:
+    """Draw score against layer, one panel a task, corpus and metric; None if there is nothing."""
+    panels = [panel for panel in panels if subjects(panel.of(table))]
+    if not panels:
+        return None
+    sheet = new_sheet(name, len(panels), legend_entries(table))
+    for panel, cell in zip(panels, sheet.cells, strict=True):
+        sheet.alts.append(_draw_task(cell, panel, table))
+    return sheet
+
+
+def legend_entries(table: pd.DataFrame) -> list[Entry]:
+    """Encoders with their twins, then the baselines that there are."""
+    styles = looks(subjects(table))
+    entries = []
+    for name, look in styles.items():
+        entries.append(Entry(label=name, look=look))
+        twin = twin_name(table, name)
+        if twin is not None and len(styles) <= FEW:
+            entries.append(Entry(label=twin, look=look.twin))
+    roles = set(table["role"])
+    if "random" in roles and len(styles) > FEW:
+        entries.append(Entry(label="random twins", look=TWINS))
+    if "logmel" in roles:
+        entries.append(Entry(label="log-mel", look=LOGMEL))
+    if "chance" in roles:
+        entries.append(Entry(label="chance", look=CHANCE))
+    return entries
+
+
+def looks_here(table: pd.DataFrame, rows: pd.DataFrame) -> Mapping[str, Look]:
+    """Looks of the encoders that have rows here."""
+    here = set(rows["name"])
+    return {name: look for name, look in looks(subjects(table)).items() if name in here}
+
+
+def logmel_names(rows: pd.DataFrame) -> list[str]:
+    """Display names of the log-mel baselines."""
+    return [str(name) for name in rows.loc[rows["role"] == "logmel", "name"].unique()]
+
+
+def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame) -> tuple[str, str]:
+    axes, rows, text = cell.axes, panel.of(table), metric_text(panel.metric)
+    shown = looks_here(table, rows)
+    few = len(subjects(table)) <= FEW
+    for name in logmel_names(rows):
+        _draw_level(axes, rows, name, LOGMEL, text)
+    for name, look in shown.items():
+        twin = twin_name(rows, name)
+        if twin is not None:
+            thin = look.twin if few else TWINS
+            draw_series(axes, rows, twin, thin, text, band=False)
+    for name, look in shown.items():
+        draw_series(axes, rows, name, look, text, band=few)
+        _ring_chosen(axes, rows, name, look, text)
+    _draw_chance(axes, chance_score(table, panel), text)
+    draw_layer_axis(axes, rows, shown)
+    title = f"{panel.task} · {panel.corpus}"
+    axes.set_title(title)
+    axes.set_ylabel(text.axis)
+    return title, _describe(rows, list(shown), text)
+
+
+def _draw_chance(axes: Axes, chance: Score | None, text: MetricText) -> None:
+    """Draw the level of guessing, or say where it is if it would squeeze the curves."""
+    if chance is None:
+        return
+    level = chance.value * text.scale
+    low, high = axes.get_ylim()
+    if low - (high - low) / 2 <= level <= high + (high - low) / 2:
+        axes.axhline(level, **line_style(CHANCE))
+        return
+    below = level < low
+    axes.annotate(
+        f"{'↓' if below else '↑'} chance {text.full(replace(chance, low=math.nan))}",
+        (1, 0 if below else 1),
+        xycoords="axes fraction",
+        xytext=(0, 2 if below else -2),
+        textcoords="offset points",
+        ha="right",
+        va="bottom" if below else "top",
+        fontsize=6.5,
+    )
+
+
+def draw_series(
+    axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText, *, band: bool
+) -> None:
+    """Draw one encoder over its layers; one with a single layer becomes a level."""
+    mine = layer_rows(rows, name).dropna(subset=["value", "depth"])
+    if len(mine) == 1:
+        _draw_level(axes, rows, name, look, text)
+        return
+    depths, values, lows, highs = _columns(mine, text)
+    if band:
+        axes.fill_between(depths, lows, highs, color=look.colour, alpha=0.17, linewidth=0)
+    axes.plot(depths, values, **line_style(look))
+
+
+def _columns(mine: pd.DataFrame, text: MetricText) -> tuple[np.ndarray, ...]:
+    depths = mine["depth"].to_numpy(float)
+    numbers = mine[["value", "ci_low", "ci_high"]].to_numpy(float) * text.scale
+    return depths, numbers[:, 0], numbers[:, 1], numbers[:, 2]
+
+
+def _draw_level(
+    axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText
+) -> None:
+    """Draw an encoder of one layer as a horizontal line with its interval."""
+    mine = layer_rows(rows, name).dropna(subset=["value"])
+    if mine.empty:
+        return
+    score = score_of(mine.iloc[0])
+    if np.isfinite(score.low) and np.isfinite(score.high):
+        ends = (score.low * text.scale, score.high * text.scale)
+        axes.axhspan(*ends, color=look.colour, alpha=0.13, linewidth=0)
+    axes.axhline(score.value * text.scale, **{**line_style(look), "marker": None})
+
+
+def _ring_chosen(
+    axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText
+) -> None:
+    """Ring the layer that was picked on validation data and draw its interval."""
+    result = best(rows, name)
+    mine = layer_rows(rows, name)
+    mine = mine[mine["layer"] == result[0]] if result else mine.iloc[:0]
+    if mine.empty:
+        return
+    depths, values, lows, highs = _columns(mine, text)
+    axes.vlines(depths, lows, highs, color=look.colour, linewidth=1.1)
+    axes.plot(
+        depths, values, marker=look.marker, markersize=7, markerfacecolor=look.colour,
+        markeredgecolor=INK, markeredgewidth=1.1,
+    )  # fmt: skip
+
+
+def _describe(rows: pd.DataFrame, names: Sequence[str], text: MetricText) -> str:
+    """Put a panel into words."""
+    parts = []
+    for name in names:
+        mine = layer_rows(rows, name).dropna(subset=["value"])
+        ends = [f"{text.full(score_of(row))} at {row['layer']}" for _, row in mine.iterrows()]
+        if ends:
+            result = best(rows, name)
+            chosen = f", chosen layer {result[0]} {text.full(result[1])}" if result else ""
+            parts.append(f"{name}: from {ends[0]} to {ends[-1]}{chosen}")
+    return f"{text.axis} by layer. " + "; ".join(parts) + "."

@@ -1,0 +1,115 @@
+"""What each metric is called, which way is better, and how its numbers are written."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["METRICS", "MetricText", "Score", "metric_text"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """One number with its 95 % interval; NaN where there is none.
+
+    Attributes:
+        value: The number in the units of `results.csv`.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        censored: The true value lies beyond `value`.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    censored: bool = False
+
+    @property
+    def measured(self) -> bool:
+        """Say whether there is a number at all."""
+        return math.isfinite(self.value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricText:
+    """How a metric is written.
+
+    Attributes:
+        label: In words.
+        short: As on axes and in narrow columns; the label where empty.
+        unit: Unit as shown; empty for plain numbers.
+        scale: Factor from the stored number to the shown one.
+        lower_is_better: Errors are, hits are not.
+        ranked: Whether one value can be called better than another.
+    """
+
+    label: str
+    short: str = ""
+    unit: str = ""
+    scale: float = 1.0
+    lower_is_better: bool = False
+    ranked: bool = True
+
+    @property
+    def axis(self) -> str:
+        """Label of an axis, with unit and, where it is unusual, direction."""
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"{self.short or self.label}{unit}" + (", lower is better" if self.lower_is_better else "")
+
+    def number(self, score: Score) -> str:
+        """Write the value alone, with as many digits as its interval supports."""
+        if not score.measured:
+            return "not measurable"
+        text = f"{score.value * self.scale:.{self._decimals(score)}f}"
+        return f"> {text}" if score.censored else text
+
+    def interval(self, score: Score) -> str:
+        """Write the interval as `[low, high]`; empty where there is none."""
+        if not score.measured or not math.isfinite(score.low):
+            return ""
+        decimals = self._decimals(score)
+        low = f"{score.low * self.scale:.{decimals}f}"
+        high = f"{score.high * self.scale:.{decimals}f}" if math.isfinite(score.high) else "beyond"
+        return f"[{low}, {high}]"
+
+    def full(self, score: Score) -> str:
+        """Write value, unit and interval."""
+        if not score.measured:
+            return self.number(score)
+        unit = f"\u202f{self.unit}" if self.unit else ""
+        return f"{self.number(score)}{unit} {self.interval(score)}".rstrip()
+
+    def _decimals(self, score: Score) -> int:
+        half_width = (score.high - score.low) / 2 * self.scale
+        if math.isfinite(half_width) and half_width > 0:
+            # The last digit shown is at most two thirds of the half-width: 0.15 needs one decimal.
+            return min(3, max(1, math.ceil(-math.log10(half_width / 1.5))))
+        magnitude = abs(score.value * self.scale)
+        return min(3, max(0, 1 - math.floor(math.log10(magnitude)))) if magnitude > 0 else 1
+
+
+def _share(label: str, short: str = "", *, lower_is_better: bool = False) -> MetricText:
+    return MetricText(
+        label=label, short=short, unit="%", scale=100.0, lower_is_better=lower_is_better
+    )
+
+
+METRICS: Mapping[str, MetricText] = {
+    "accuracy": _share("accuracy"),
+    "uar": _share("unweighted average recall", "UAR"),
+    "map": _share("mean average precision", "mAP"),
+    "macro_auc": _share("macro AUC"),
+    "eer": _share("equal error rate", "EER", lower_is_better=True),
+    "per": _share("phone error rate", "PER", lower_is_better=True),
+    "support_hz": MetricText(label="support cutoff", unit="Hz", ranked=False),
+    "emphasis_hz": MetricText(label="emphasis cutoff", unit="Hz", ranked=False),
+    "speed_hz": MetricText(label="output speed", unit="Hz", ranked=False),
+    "support_r2": MetricText(label="readout R²", ranked=False),
+    "support_lag_s": MetricText(label="readout lag", unit="ms", scale=1000.0, ranked=False),
+    "support_gain": MetricText(label="power gain", ranked=False),
+    "speed_psd": MetricText(label="power density", ranked=False),
+}
+
+
+def metric_text(metric: str) -> MetricText:
+    """Describe a metric; unknown ones show under their own name and are never ranked."""
+    return METRICS.get(metric, MetricText(label=metric.replace("_", " "), ranked=False))

@@ -1,0 +1,115 @@
+"""How a run was measured: `run.json`, read with tolerance, because a report must not need it."""
+
+import json
+import math
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from probe_bench.errors import UserError
+
+__all__ = ["FILTERS", "Record", "read_record"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """What `run.json` says about one run.
+
+    Attributes:
+        label: Name of the run in the report.
+        run_ids: Digests of the configuration, as in the rows.
+        found: Whether there was a `run.json`.
+        content: Its content; empty if there was none.
+    """
+
+    label: str
+    run_ids: tuple[str, ...]
+    found: bool
+    content: Mapping[str, Any]
+
+    @property
+    def command(self) -> str:
+        """Command line that makes the run again; empty where it is not known."""
+        return shlex.join(str(word) for word in self.content.get("command", ()))
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The configuration, one line a field."""
+        return {key: _plain(value) for key, value in self.content.get("config", {}).items()}
+
+    @property
+    def machine(self) -> dict[str, str]:
+        """The machine and device, one line a field."""
+        device = {"device": self.content["device"]} if "device" in self.content else {}
+        return {k: _plain(v) for k, v in {**device, **self.content.get("machine", {})}.items()}
+
+
+def read_record(run: Path, label: str, run_ids: tuple[str, ...]) -> Record:
+    """Read `run.json` of a run folder, if it is there.
+
+    Raises:
+        UserError: If the file is there but is not a JSON object.
+    """
+    path = run / "run.json"
+    if not path.exists():
+        return Record(label=label, run_ids=run_ids, found=False, content={})
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable JSON ({error}); run again or remove it") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: found {type(content).__name__}, expected a JSON object")
+    return Record(label=label, run_ids=run_ids, found=True, content=content)
+
+
+def _plain(value: Any) -> str:
+    """Write a configuration value as a person would."""
+    if isinstance(value, list):
+        return ", ".join(_plain(item) for item in value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items()) or "none"
+    return "none" if value is None else str(value)
+
+
+def _duration(seconds: Any) -> str:
+    """Write seconds as a person would."""
+    if not isinstance(seconds, int | float):
+        return ""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _bytes(count: Any) -> str:
+    """Write bytes with a decimal prefix."""
+    if not isinstance(count, int | float) or count == 0:
+        return ""
+    power = min(4, int(math.log10(count) / 3))
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def _count(number: Any) -> str:
+    """Write a whole number with thin spaces between thousands."""
+    return f"{number:,}".replace(",", "\u202f") if isinstance(number, int) else ""
+
+
+def _rate(rate: Any) -> str:
+    """Write a frame rate that may be an exact fraction such as `50/3`."""
+    try:
+        return f"{float(Fraction(str(rate))):g}"
+    except ValueError:
+        return str(rate)
+
+
+FILTERS: Mapping[str, Callable[[Any], str]] = {
+    "bytes": _bytes,
+    "duration": _duration,
+    "rate": _rate,
+    "thousands": _count,
+}
+"""How the page writes the numbers of a record; missing ones are written as nothing."""

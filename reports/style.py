@@ -1,0 +1,127 @@
+"""Colours, markers and line styles: the same encoder looks the same in every figure.
+
+Colours are Okabe and Ito's (2008), without the yellow, which cannot be seen on white; the markers
+and dashes tell encoders apart without any colour.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+__all__ = ["CHANCE", "GRID", "INK", "LOGMEL", "PAPER", "RC", "TWINS", "Look", "depth_colours", "looks"]
+
+INK, PAPER, GRID = "#1b1c20", "#fefefe", "#dcdde1"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6d46")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
+DASHES: tuple[tuple[float, ...], ...] = ((), (7, 1.2), (4, 1, 1, 1), (2.5, 0.9))
+
+# No run of the figures may depend on a user's matplotlibrc, on the clock or on random ids.
+RC: Mapping[str, object] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 7.5,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 7.5,
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "figure.facecolor": PAPER,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.2,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 200,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "probe-bench",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": INK,
+    "xtick.labelsize": 7,
+    "xtick.major.size": 2.5,
+    "xtick.major.width": 0.7,
+    "ytick.color": INK,
+    "ytick.labelsize": 7,
+    "ytick.major.size": 2.5,
+    "ytick.major.width": 0.7,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """How one series is drawn.
+
+    Attributes:
+        colour: Line and marker, `#rrggbb`.
+        marker: Matplotlib marker; empty for none.
+        dashes: On and off lengths in line widths; empty for a solid line.
+        width: Line width in points.
+        hollow: Whether the markers are empty.
+    """
+
+    colour: str
+    marker: str = ""
+    dashes: tuple[float, ...] = ()
+    width: float = 1.6
+    hollow: bool = False
+
+    @property
+    def linestyle(self) -> str | tuple[float, tuple[float, ...]]:
+        """The dashes as matplotlib takes them."""
+        return (0.0, self.dashes) if self.dashes else "-"
+
+    @property
+    def twin(self) -> "Look":
+        """How the random twin of this encoder is drawn: thin, dotted and hollow."""
+        return Look(colour=self.colour, marker=self.marker, dashes=(1, 1.6), width=0.9, hollow=True)
+
+
+LOGMEL = Look(colour="#7b7d85", dashes=(5, 2), width=1.1)
+TWINS = Look(colour="#9a9ca4", dashes=(1, 1.6), width=0.8)
+CHANCE = Look(colour="#7b7d85", dashes=(1, 2), width=0.9)
+
+
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """Give every encoder its own look, by its place in the list."""
+    return {
+        name: Look(
+            colour=COLOURS[index % len(COLOURS)],
+            marker=MARKERS[index % len(MARKERS)],
+            dashes=DASHES[index % len(DASHES)],
+        )
+        for index, name in enumerate(names)
+    }
+
+
+def depth_colours(depths: Sequence[float]) -> list[tuple[float, float, float]]:
+    """Colours from blue (input) to amber (last layer), rising in lightness.
+
+    Both ends can be seen on white and on black; in grey, deeper is lighter.
+    """
+    stops = [_rgb(colour) for colour in ("#235391", "#2f8c95", "#86a94f", "#e3a138")]
+    return [_between(stops, min(1.0, max(0.0, depth))) for depth in depths]
+
+
+def _rgb(colour: str) -> tuple[float, float, float]:
+    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    return red, green, blue
+
+
+def _between(
+    stops: Sequence[tuple[float, float, float]], position: float
+) -> tuple[float, float, float]:
+    index = min(int(position * (len(stops) - 1)), len(stops) - 2)
+    share = position * (len(stops) - 1) - index
+    low, high = stops[index], stops[index + 1]
+    red, green, blue = (a + share * (b - a) for a, b in zip(low, high, strict=True))
+    return red, green, blue

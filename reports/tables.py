@@ -1,0 +1,293 @@
+"""Result rows to what is shown: panels, curves and headlines. Pure functions of the rows."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from probe_bench.errors import UserError
+from probe_bench.reports.metrics import Score
+from probe_bench.rows import COLUMNS, read_rows
+
+__all__ = [
+    "ANALYSIS",
+    "BEST",
+    "SPECTRA",
+    "TWIN_PREFIX",
+    "Headline",
+    "Panel",
+    "best",
+    "chance_score",
+    "corpora",
+    "distinct",
+    "headline_panels",
+    "headlines",
+    "join_runs",
+    "layer_rows",
+    "name_series",
+    "panels",
+    "score_of",
+    "setting_number",
+    "spectrum",
+    "subjects",
+    "twin_name",
+]
+
+ANALYSIS = "modulation"
+BEST = "best"
+TWIN_PREFIX = "random:"
+SPECTRA = ("support_gain", "speed_psd")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """What may be compared on one axis: one task on one corpus by one probe and metric."""
+
+    task: str
+    corpus: str
+    probe: str
+    metric: str
+
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Rows of this panel."""
+        mine = pd.Series(data=True, index=table.index)
+        for column in ("task", "corpus", "probe", "metric"):
+            mine &= table[column] == getattr(self, column)
+        return table[mine]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Headline:
+    """The result of one encoder in one panel, at the layer picked on validation data.
+
+    Attributes:
+        name: Encoder as displayed.
+        panel: What was measured.
+        layer: Layer picked; empty where none was.
+        score: Its score on the test part.
+        baselines: Scores of `random`, `logmel` and `chance`, where there are any.
+        n: Units scored.
+        n_groups: Independent units.
+    """
+
+    name: str
+    panel: Panel
+    layer: str
+    score: Score
+    baselines: Mapping[str, Score] = field(default_factory=dict)
+    n: int = 0
+    n_groups: int = 0
+
+
+def join_runs(runs: Sequence[Path]) -> pd.DataFrame:
+    """Read the rows of several runs into one table with the display columns `run` and `name`.
+
+    Raises:
+        UserError: If no run is given or a `results.csv` cannot be read.
+    """
+    if not runs:
+        raise UserError("no run given; expected one or more folders that hold a results.csv")
+    labels = _run_labels(runs)
+    tables = [
+        read_rows(run / "results.csv").assign(run=label)
+        for run, label in zip(runs, labels, strict=True)
+    ]
+    return name_series(pd.concat(tables, ignore_index=True))
+
+
+def _run_labels(runs: Sequence[Path]) -> list[str]:
+    """Folder names; the second of the same name is `name #2`."""
+    seen: dict[str, int] = {}
+    labels = []
+    for run in runs:
+        name = run.resolve().name
+        seen[name] = seen.get(name, 0) + 1
+        labels.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return labels
+
+
+def name_series(table: pd.DataFrame) -> pd.DataFrame:
+    """Add `name`: the encoder, with its run only where two runs disagree about that encoder."""
+    table = table if "run" in table.columns else table.assign(run="")
+    measured = [column for column in COLUMNS if column not in ("run_id", "encoder")]
+    clashing = {
+        str(encoder)
+        for encoder, rows in table.groupby("encoder", sort=False)
+        if rows["run"].nunique() > 1
+        and len({_content(part[measured]) for _, part in rows.groupby("run")}) > 1
+    }
+    suffix = (" (" + table["run"] + ")").where(table["encoder"].isin(clashing), "")
+    return table.assign(name=table["encoder"].where(table["encoder"] != "", "chance") + suffix)
+
+
+def _content(rows: pd.DataFrame) -> str:
+    return rows.to_csv(index=False)
+
+
+def distinct(table: pd.DataFrame) -> pd.DataFrame:
+    """Drop what several runs measured alike, such as the same log-mel on the same corpus."""
+    return table.drop_duplicates([*COLUMNS[1:], "name"], ignore_index=True)
+
+
+def subjects(table: pd.DataFrame) -> list[str]:
+    """Display names of the encoders under test, in the order of the rows."""
+    return [str(name) for name in table.loc[table["role"] == "subject", "name"].unique()]
+
+
+def corpora(table: pd.DataFrame) -> list[str]:
+    """Corpora in the order of the rows."""
+    return [str(name) for name in table["corpus"].unique()]
+
+
+def panels(table: pd.DataFrame) -> list[Panel]:
+    """Everything the tasks measured, in the order of the rows."""
+    columns = ["task", "corpus", "probe", "metric"]
+    tasks = table[(table["task"] != ANALYSIS) & (table["role"] != "chance")]
+    distinct = tasks[columns].drop_duplicates()
+    return [
+        Panel(task=task, corpus=corpus, probe=probe, metric=metric)
+        for task, corpus, probe, metric in distinct.itertuples(index=False)
+    ]
+
+
+def headline_panels(table: pd.DataFrame) -> list[Panel]:
+    """Return the first panel of every task and corpus: the metric that layers are picked by."""
+    first: dict[tuple[str, str], Panel] = {}
+    for panel in panels(table):
+        first.setdefault((panel.task, panel.corpus), panel)
+    return list(first.values())
+
+
+def layer_rows(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Test rows of one encoder in one panel, one a layer, ordered by depth."""
+    mine = rows[(rows["name"] == name) & (rows["layer"] != BEST) & _tested(rows)]
+    mine = mine.sort_values("chosen", ascending=False, kind="stable")
+    return mine.drop_duplicates("layer").sort_values("depth", kind="stable")
+
+
+def best(rows: pd.DataFrame, name: str) -> tuple[str, Score, pd.Series] | None:
+    """Layer picked on validation data, its score and its row; None where none was picked."""
+    mine = rows[(rows["name"] == name) & _tested(rows)]
+    layers = layer_rows(rows, name)
+    picked = layers[layers["chosen"]]
+    named = mine[mine["layer"] == BEST]
+    if len(picked) != 1 and len(layers) == 1:
+        picked = layers
+    layer = str(picked["layer"].iloc[0]) if len(picked) == 1 else ""
+    if not named.empty:
+        row = named.iloc[0]
+        return _setting(row, "layer") or layer, score_of(row), row
+    return (layer, score_of(picked.iloc[0]), picked.iloc[0]) if len(picked) == 1 else None
+
+
+def headlines(table: pd.DataFrame) -> list[Headline]:
+    """One line for every panel and encoder under test, beside its baselines."""
+    found = []
+    for panel in headline_panels(table):
+        rows = panel.of(table)
+        for name in subjects(rows):
+            result = best(rows, name)
+            if result is not None:
+                layer, score, row = result
+                found.append(
+                    Headline(
+                        name=name,
+                        panel=panel,
+                        layer=layer,
+                        score=score,
+                        baselines=_baselines(table, panel, row),
+                        n=int(row["n"]),
+                        n_groups=int(row["n_groups"]),
+                    )
+                )
+    return found
+
+
+def _baselines(table: pd.DataFrame, panel: Panel, row: pd.Series) -> dict[str, Score]:
+    """Scores of the baselines that were measured in the run of `row`."""
+    rows = panel.of(table)
+    rows = rows[rows["run"] == row["run"]]
+    found = {}
+    twin = rows[(rows["role"] == "random") & (rows["encoder"] == f"{TWIN_PREFIX}{row['encoder']}")]
+    logmel = rows[rows["role"] == "logmel"]
+    for role, mine in (("random", twin), ("logmel", _same_rate(logmel, row))):
+        result = best(mine, str(mine["name"].iloc[0])) if len(mine) else None
+        if result is not None:
+            found[role] = result[1]
+    chance = chance_score(table[table["run"] == row["run"]], panel)
+    return found if chance is None else {**found, "chance": chance}
+
+
+def _same_rate(logmel: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
+    """Rows of the log-mel whose frame rate is nearest to the encoder's."""
+    distance = (logmel["frame_rate_hz"] - row["frame_rate_hz"]).abs().fillna(0.0)
+    if logmel.empty:
+        return logmel
+    return logmel[logmel["name"] == logmel.loc[distance.idxmin(), "name"]]
+
+
+def chance_score(table: pd.DataFrame, panel: Panel) -> Score | None:
+    """Score of guessing; one number a metric, whatever the probe."""
+    rows = table[
+        (table["role"] == "chance")
+        & (table["task"] == panel.task)
+        & (table["corpus"] == panel.corpus)
+        & (table["metric"] == panel.metric)
+    ]
+    return None if rows.empty else score_of(rows.iloc[0])
+
+
+def spectrum(table: pd.DataFrame, metric: str, name: str, layer: str) -> pd.DataFrame:
+    """One curve over modulation frequency, with the column `mod_freq_hz`, in rising order."""
+    rows = table[
+        (table["metric"] == metric) & (table["name"] == name) & (table["layer"] == layer)
+    ].dropna(subset=["value"])
+    frequencies = rows["setting"].map(lambda text: setting_number(text, "mod_freq_hz"))
+    return rows.assign(mod_freq_hz=frequencies.astype(float)).sort_values("mod_freq_hz")
+
+
+def twin_name(table: pd.DataFrame, name: str) -> str | None:
+    """Display name of an encoder's random twin, if it was measured."""
+    mine = table[table["name"] == name]
+    twins = table[
+        (table["role"] == "random")
+        & table["encoder"].isin(TWIN_PREFIX + mine["encoder"])
+        & table["run"].isin(mine["run"])
+    ]
+    return None if twins.empty else str(twins["name"].iloc[0])
+
+
+def score_of(row: Mapping[Any, Any] | pd.Series) -> Score:
+    """Number and interval of one row."""
+    return Score(
+        value=float(row["value"]),
+        low=float(row["ci_low"]),
+        high=float(row["ci_high"]),
+        censored=bool(row["censored"]),
+    )
+
+
+def setting_number(setting: str, key: str) -> float:
+    """Number behind `key=` in a `setting` cell; NaN where it is not there.
+
+    >>> setting_number("l2=0.01;mod_freq_hz=4", "mod_freq_hz")
+    4.0
+    """
+    for pair in setting.split(";"):
+        name, _, value = pair.partition("=")
+        if name == key:
+            return float(value)
+    return math.nan
+
+
+def _setting(row: pd.Series, key: str) -> str:
+    pairs = dict(pair.partition("=")[::2] for pair in str(row["setting"]).split(";"))
+    return pairs.get(key, "")
+
+
+def _tested(rows: pd.DataFrame) -> pd.Series:
+    """Rows scored on data that neither trained nor picked anything."""
+    return ~rows["split"].isin(["train", "valid"])

@@ -1,0 +1,216 @@
+"""What the page's two tables show: cells as text with the keys they are sorted by."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from probe_bench.reports.metrics import MetricText, Score, metric_text
+from probe_bench.reports.tables import BEST, SPECTRA, Headline, headlines, score_of
+from probe_bench.reports.wording import Verdict, verdict
+
+__all__ = [
+    "COLUMNS",
+    "Cell",
+    "Column",
+    "Filter",
+    "HeadlineGroup",
+    "TableRow",
+    "filters",
+    "headline_groups",
+    "table_rows",
+]
+
+SIGNS: dict[Verdict, str] = {"beats": "▲", "cannot be told from": "≈", "is below": "▼"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """One column of the table of all numbers."""
+
+    label: str
+    classes: str = ""
+    filtered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One cell; `key` is what it is sorted by, where that is not its text."""
+
+    text: str
+    classes: str = ""
+    key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableRow:
+    """One row of the table of all numbers."""
+
+    cells: list[Cell]
+    picked: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filter:
+    """One choice above the table."""
+
+    label: str
+    column: int
+    choices: list[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Baseline:
+    """A baseline beside a headline."""
+
+    label: str
+    value: str
+    interval: str
+    verdict: str
+    sign: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeadlineLine:
+    """One encoder's result on one task."""
+
+    name: str
+    layer: str
+    value: str
+    interval: str
+    baselines: list[Baseline | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeadlineGroup:
+    """All encoders on one task."""
+
+    task: str
+    corpus: str
+    metric: str
+    lines: list[HeadlineLine]
+
+
+COLUMNS = (
+    Column(label="Task", filtered=True),
+    Column(label="Metric", filtered=True),
+    Column(label="Encoder", filtered=True),
+    Column(label="Layer"),
+    Column(label="Value", classes="number"),
+    Column(label="Interval", classes="number"),
+    Column(label="Corpus", classes="minor", filtered=True),
+    Column(label="Probe", classes="minor"),
+    Column(label="Setting", classes="minor"),
+    Column(label="Part", classes="minor"),
+    Column(label="Units", classes="number minor"),
+    Column(label="Groups", classes="number minor"),
+    Column(label="Dim", classes="number minor"),
+    Column(label="Frames/s", classes="number minor"),
+    Column(label="Role", classes="minor", filtered=True),
+)
+
+
+def headline_groups(table: pd.DataFrame) -> list[HeadlineGroup]:
+    """Headlines by task, as the summary shows them."""
+    groups: dict[tuple[str, str], list[Headline]] = {}
+    for headline in headlines(table):
+        groups.setdefault((headline.panel.task, headline.panel.corpus), []).append(headline)
+    return [
+        HeadlineGroup(
+            task=task,
+            corpus=corpus,
+            metric=metric_text(found[0].panel.metric).axis,
+            lines=[_line(headline) for headline in found],
+        )
+        for (task, corpus), found in groups.items()
+    ]
+
+
+def _line(headline: Headline) -> HeadlineLine:
+    text = metric_text(headline.panel.metric)
+    return HeadlineLine(
+        name=headline.name,
+        layer=headline.layer,
+        value=text.number(headline.score),
+        interval=text.interval(headline.score),
+        baselines=[_baseline(headline, role, text) for role in ("random", "logmel", "chance")],
+    )
+
+
+def _baseline(headline: Headline, role: str, text: MetricText) -> Baseline | None:
+    score = headline.baselines.get(role)
+    if score is None:
+        return None
+    found = verdict(headline.score, score, headline.panel.metric)
+    label = {"random": "random twin", "logmel": "log-mel", "chance": "chance"}[role]
+    return Baseline(
+        label=label,
+        value=text.number(score),
+        interval=text.interval(score),
+        verdict=f"{headline.name} {found} {label}" if found else "",
+        sign=SIGNS[found] if found else "",
+    )
+
+
+def table_rows(table: pd.DataFrame) -> tuple[list[TableRow], int]:
+    """Return all rows but the points of the spectra, and how many of those there are.
+
+    The row of the layer `best` repeats the picked layer, so it shows only if that is not there.
+    """
+    points = table["metric"].isin(SPECTRA)
+    picked = table[table["chosen"] & (table["layer"] != BEST)]
+    keys = ["run", "name", "corpus", "task", "probe", "split", "metric", "value"]
+    known = set(picked[keys].itertuples(index=False, name=None))
+    shown = []
+    for record in table[~points].to_dict("records"):
+        repeated = record["layer"] == BEST and tuple(record[key] for key in keys) in known
+        if not repeated:
+            shown.append(_table_row(record))
+    return shown, int(points.sum())
+
+
+def _table_row(record: Mapping[Hashable, Any]) -> TableRow:
+    score, text = score_of(record), metric_text(str(record["metric"]))
+    unit = f" {text.unit}" if text.unit and score.measured else ""
+    cells = [
+        Cell(text=str(record["task"])),
+        Cell(text=text.short or text.label),
+        Cell(text=str(record["name"])),
+        Cell(text=str(record["layer"]), key=_key(record["depth"])),
+        Cell(text=text.number(score) + unit, classes="number", key=_key(score.value)),
+        Cell(text=text.interval(score), classes="number", key=_key(score.low)),
+        Cell(text=str(record["corpus"]), classes="minor"),
+        Cell(text=str(record["probe"]), classes="minor"),
+        Cell(text=str(record["setting"]), classes="minor"),
+        Cell(text=str(record["split"]), classes="minor"),
+        Cell(text=_plain(record["n"]), classes="number minor", key=_key(record["n"])),
+        Cell(text=_plain(record["n_groups"]), classes="number minor", key=_key(record["n_groups"])),
+        Cell(text=_plain(record["dim"]), classes="number minor", key=_key(record["dim"])),
+        Cell(
+            text=_plain(record["frame_rate_hz"]),
+            classes="number minor",
+            key=_key(record["frame_rate_hz"]),
+        ),
+        Cell(text=str(record["role"]), classes="minor"),
+    ]
+    return TableRow(cells=cells, picked=bool(record["chosen"]) and record["role"] == "subject")
+
+
+def filters(rows: Sequence[TableRow]) -> list[Filter]:
+    """Choices of the columns that are worth filtering by."""
+    found = []
+    for index, column in enumerate(COLUMNS):
+        if column.filtered:
+            choices = list(dict.fromkeys(row.cells[index].text for row in rows))
+            found.append(Filter(label=column.label, column=index, choices=choices))
+    return found
+
+
+def _key(number: float) -> str:
+    return f"{number:.9g}" if math.isfinite(number) else ""
+
+
+def _plain(number: float) -> str:
+    return f"{number:.6g}" if math.isfinite(number) else ""
