@@ -1,14 +1,14 @@
 """Embedded speech: many synthetic speakers, emotions and recording conditions, exact phones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from probe_bench.corpus import Clip, Corpus, CorpusSpec, Segment
+from probe_bench.corpus import Clip, Corpus, CorpusSpec
+from probe_bench.tasks.corpora.alignment import segments, speech_end_sample
 from probe_bench.tasks.corpora.espeak import (
     SAMPLE_RATE_HZ,
     Synthesiser,
@@ -18,12 +18,13 @@ from probe_bench.tasks.corpora.espeak import (
 from probe_bench.tasks.corpora.recording import RATE_HZ, Conditions, record, resample, to_int16
 from probe_bench.tasks.corpora.rendering import Sound, load_or_render
 from probe_bench.tasks.corpora.sentences import sentences
-from probe_bench.tasks.corpora.voices import EMOTIONS, Speaker, deliver, draw_speaker
+from probe_bench.tasks.corpora.voices import EMOTIONS, Delivery, deliver, draw_speaker
 
 __all__ = ["CORPORA", "SpeechPlan", "speech_sounds"]
 
 _REVISION = "1"  # raise it with every change to what is rendered
 _LICENCE = "CC0-1.0 (synthesised)"
+_CONDITIONS = Conditions(eq_db=2.0,snr_db=(18.0,45.0),room_db=(-40.0,-14.0),high_cut_hz=(5500.0,9000.0),low_cut_hz=(30.0,150.0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,14 +36,12 @@ class SpeechPlan:
         share: Which half of all sentences to say (see `sentences`).
         n_speakers: Speakers.
         n_utterances: Clips of each.
-        conditions: Recording conditions.
     """
 
     seed: int
     share: int
     n_speakers: int
     n_utterances: int
-    conditions: Conditions = Conditions()
 
 
 def speech_sounds(plan: SpeechPlan) -> Iterator[Sound]:
@@ -52,65 +51,47 @@ def speech_sounds(plan: SpeechPlan) -> Iterator[Sound]:
         speaker = draw_speaker(np.random.default_rng([plan.seed, 1, s]))
         for u in range(plan.n_utterances):
             rng = np.random.default_rng([plan.seed, 2, s, u])
-            # The shift by speaker spreads the emotions that do not come out even.
+            # Going on from speaker to speaker spreads the emotions that do not come out even.
             emotion = list(EMOTIONS)[(u + s * plan.n_utterances) % len(EMOTIONS)]
-            yield _sound(f"s{s:03}", u, speaker, emotion, next(texts), plan.conditions, rng)
+            text, name = next(texts), f"s{s:03}"
+            delivery = deliver(speaker, EMOTIONS[emotion], rng)
+            labels = {"speaker": name, "emotion": emotion, "text": text}
+            yield _sound(f"{name}-{u:02}", _say(text, delivery, rng), delivery, labels, rng=rng)
 
 
-def _sound(
-    name: str,
-    u: int,
-    speaker: Speaker,
-    emotion: str,
-    text: str,
-    conditions: Conditions,
-    rng: np.random.Generator,
-) -> Sound:
-    delivery = deliver(speaker, EMOTIONS[emotion], rng)
+def _say(text: str, delivery: Delivery, rng: np.random.Generator) -> Utterance:
     with Synthesiser() as synthesiser:  # a fresh one: no clip depends on another
-        said = synthesiser.say(
+        return synthesiser.say(
             text + delivery.end,
             voice=delivery.voice,
             rate_wpm=delivery.rate_wpm,
             word_gap_10ms=delivery.word_gap_10ms,
             seed=int(rng.integers(2**31)),
         )
-    spoken = said.samples[: _end_sample(said)] / 32768
+
+
+def _sound(
+    clip_id: str,
+    said: Utterance,
+    delivery: Delivery,
+    labels: Mapping[str, str],
+    *,
+    rng: np.random.Generator,
+) -> Sound:
+    spoken = said.samples[: speech_end_sample(said)] / 32768
     voice = resample(spoken, SAMPLE_RATE_HZ, tilt_db=delivery.tilt_db)
     lead, tail = (round(rng.uniform(0.05, 0.25) * RATE_HZ) for _ in range(2))
     clean = np.pad(voice * 10 ** (delivery.level_db / 20), (lead, tail))
-    samples = to_int16(record(clean, conditions, rng))
-    clip_id = f"{name}-{u:02}"
+    samples = to_int16(record(clean, _CONDITIONS, rng))
+    duration_s = len(samples) / RATE_HZ
     clip = Clip(
         id=clip_id,
         path=Path("audio", f"{clip_id}.flac"),
-        duration_s=len(samples) / RATE_HZ,
-        labels={"speaker": name, "emotion": emotion, "text": text, "recording": clip_id},
-        phones=_segments(said, lead / RATE_HZ, len(samples) / RATE_HZ),
+        duration_s=duration_s,
+        labels={**labels, "recording": clip_id},
+        phones=segments(said, lead_s=lead / RATE_HZ, duration_s=duration_s),
     )
     return Sound(clip=clip, samples=samples)
-
-
-def _segments(said: Utterance, lead_s: float, duration_s: float) -> tuple[Segment, ...]:
-    """Cover the whole clip with phones, silence where espeak-ng says nothing."""
-    starts_s = [0.0, *(lead_s + e.start_sample / SAMPLE_RATE_HZ for e in said.phones), duration_s]
-    labels = ["sil", *(e.phone for e in said.phones)]
-    merged: list[Segment] = []
-    for label, (start_s, end_s) in zip(labels, pairwise(starts_s), strict=True):
-        if merged and merged[-1].label == label == "sil":
-            merged[-1] = Segment(start_s=merged[-1].start_s, end_s=end_s, label=label)
-        elif end_s > start_s:
-            merged.append(Segment(start_s=start_s, end_s=end_s, label=label))
-    return tuple(merged)
-
-
-def _end_sample(said: Utterance) -> int:
-    """Sample at which the pause after the last phone begins."""
-    return next(
-        after.start_sample
-        for last, after in reversed(list(pairwise(said.phones)))
-        if last.phone != "sil"
-    )
 
 
 def _load(folder: Path, *, name: str, plan: SpeechPlan) -> Corpus:

@@ -81,22 +81,22 @@ class Emotion:
 EMOTIONS = {
     "neutral": Emotion(),
     "happy": Emotion(
-        pitch_semitones=3.0, range_ratio=1.8, rate_ratio=1.15, level_db=3.0, tilt_db=1.0, end="!"
+        pitch_semitones=4.0, range_ratio=2.0, rate_ratio=1.15, level_db=4.0, tilt_db=2.0, end="!"
     ),
     "sad": Emotion(
-        pitch_semitones=-2.0, range_ratio=0.45, rate_ratio=0.75, level_db=-4.0, tilt_db=-2.5,
-        pause_10ms=4.0, breath=1.0,
+        pitch_semitones=-2.5, range_ratio=0.4, rate_ratio=0.7, level_db=-8.0, tilt_db=-4.0,
+        pause_10ms=6.0, breath=1.5,
     ),
     "angry": Emotion(
-        pitch_semitones=1.5, range_ratio=1.5, rate_ratio=1.2, level_db=7.0, tilt_db=3.0, end="!"
+        pitch_semitones=1.5, range_ratio=1.6, rate_ratio=1.2, level_db=10.0, tilt_db=5.0, end="!"
     ),
     "fearful": Emotion(
-        pitch_semitones=4.5, range_ratio=0.6, rate_ratio=1.3, tilt_db=-1.0, flutter=14.0,
-        breath=1.5, end="?",
+        pitch_semitones=5.0, range_ratio=0.6, rate_ratio=1.35, level_db=-3.0, tilt_db=-1.5,
+        flutter=16.0, breath=3.0, end="?",
     ),
     "calm": Emotion(
-        pitch_semitones=-1.0, range_ratio=0.8, rate_ratio=0.85, level_db=-2.0, tilt_db=-1.0,
-        breath=0.5,
+        pitch_semitones=-1.5, range_ratio=0.7, rate_ratio=0.85, level_db=-4.0, tilt_db=-2.0,
+        pause_10ms=2.0, breath=0.5,
     ),
 }  # fmt: skip
 
@@ -125,25 +125,25 @@ class Delivery:
 def draw_speaker(rng: np.random.Generator) -> Speaker:
     """Draw a speaker; pitch and vocal tract length go together loosely, as in people."""
     size = rng.normal()
-    scale = 106.0 * 1.075 ** -(size + 0.4 * rng.normal())
+    scale = 104.0 * 1.05 ** -(size + 0.4 * rng.normal())
     return Speaker(
         accent=_ACCENTS[rng.integers(len(_ACCENTS))],
         pitch_hz=135.0 * 1.28 ** -(size + 0.6 * rng.normal()),
         range_semitones=rng.uniform(4.0, 9.0),
         rate_wpm=rng.uniform(170.0, 220.0),
-        formants=tuple(scale * rng.uniform(0.95, 1.05, 9)),
-        heights=tuple(100.0 * rng.uniform(0.7, 1.3, 9)),
-        widths=tuple(100.0 * rng.uniform(0.75, 1.5, 9)),
-        breath=max(0.0, rng.uniform(-2.0, 3.0)),
+        formants=tuple(scale * rng.uniform(0.97, 1.03, 9)),
+        heights=tuple(100.0 * rng.uniform(0.8, 1.2, 9)),
+        widths=tuple(100.0 * rng.uniform(0.8, 1.3, 9)),
+        breath=max(0.0, rng.uniform(-2.0, 2.0)),
         flutter=rng.uniform(1.0, 6.0),
         roughness=max(0.0, rng.uniform(-2.0, 2.5)),
-        tilt_db=rng.uniform(-3.0, 2.0),
+        tilt_db=rng.uniform(-2.0, 2.0),
     )
 
 
 def deliver(speaker: Speaker, emotion: Emotion, rng: np.random.Generator) -> Delivery:
     """Let `speaker` express `emotion`, with the variation that people have between utterances."""
-    strength = rng.uniform(0.3, 1.3)
+    strength = rng.uniform(0.6, 1.3)
     pitch_semitones = strength * emotion.pitch_semitones + 1.0 * rng.normal()
     range_ratio = emotion.range_ratio**strength * 1.25 ** rng.normal()
     rate_ratio = emotion.rate_ratio**strength * 1.08 ** rng.normal()
