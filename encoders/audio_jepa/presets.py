@@ -9,6 +9,10 @@ from probe_bench.encoders.pretraining.transformer import TransformerShape
 
 __all__ = ["PRESETS"]
 
+# Of the log-mel of standardised embedded speech, 25 ms windows at 16 kHz.
+_LOG_MEL_MEAN = -2.6
+_LOG_MEL_STD = 3.3
+
 _BASE = Recipe(
     system="audio-jepa",
     size="base",
@@ -38,7 +42,13 @@ _SMALL = Recipe(
     batch_size=128,
     steps=50_000,
     frontend=MelPatchesShape(
-        bands=80, hop_samples=160, window_samples=400, patch_frames=8, patch_bands=16
+        bands=80,
+        hop_samples=160,
+        window_samples=400,
+        patch_frames=8,
+        patch_bands=16,
+        mean=_LOG_MEL_MEAN,
+        std=_LOG_MEL_STD,
     ),
     encoder=TransformerShape(dim=384, depth=8, heads=6),
     predictor=TransformerShape(dim=192, depth=4, heads=6),
@@ -58,10 +68,16 @@ _TINY = Recipe(
     batch_size=32,
     steps=3_000,
     frontend=MelPatchesShape(
-        bands=64, hop_samples=160, window_samples=400, patch_frames=4, patch_bands=16
+        bands=64,
+        hop_samples=160,
+        window_samples=400,
+        patch_frames=4,
+        patch_bands=16,
+        mean=_LOG_MEL_MEAN,
+        std=_LOG_MEL_STD,
     ),
-    encoder=TransformerShape(dim=128, depth=4, heads=4),
-    predictor=TransformerShape(dim=96, depth=2, heads=4),
+    encoder=TransformerShape(dim=128, depth=4, heads=2),
+    predictor=TransformerShape(dim=96, depth=2, heads=2),
     masks=PatchMasks(),
     targets=TargetRule(top_k=4, normalisation="instance"),
     objective="mse",
