@@ -53,7 +53,7 @@ def resolve(reference: str, seed: int = 0, *, trust_code: bool = False) -> Encod
 
 def _is_path(text: str) -> bool:
     """Say whether a text that is no registered name is meant as a path."""
-    return "/" in text or text.endswith(".safetensors") or Path(text).exists()
+    return bool(text) and ("/" in text or text.endswith(".safetensors") or Path(text).exists())
 
 
 def _checkpoint(path: Path) -> Path:

@@ -49,7 +49,7 @@ class Ruler:
     def min_samples(self) -> int:
         return max(field for _, field in self.geometry)
 
-    def to(self, device: str) -> "Ruler":  # noqa: ARG002
+    def to(self, device: str) -> "Ruler":
         return self
 
     def n_frames(self, layer: int, n_samples: int) -> int:

@@ -1,0 +1,3 @@
+"""What the adapters to other libraries share: layer taps, conv timing and fingerprints."""
+
+__all__: list[str] = []
