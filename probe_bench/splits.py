@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int
-from numpy.typing import NDArray
+from jaxtyping import Int, Shaped
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -30,7 +29,7 @@ _SINGLE_SPLIT_GROUPS = 24  # from here on a fifth of the groups is enough for on
 _FOLDS = 5  # folds below that, and fifths for valid and test of a single split
 _SEQUENCES = ("phones", "phone_sequence")  # many labels in a clip: nothing to stratify by
 
-Parts = NDArray[np.str_]  # "train", "valid", "test", or "" for a clip that is left out
+Parts = Shaped[np.ndarray, " clips"]  # "train", "valid", "test", or "" for a clip that is left out
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +63,7 @@ class _Plan:
     """
 
     who: str
-    strata: NDArray[np.str_]
+    strata: Shaped[np.ndarray, " clips"]
     groups: Int[np.ndarray, " clips"]
     identify: bool
     classes: bool
@@ -248,7 +247,7 @@ def _rotate(fold: Int[np.ndarray, " clips"]) -> list[Parts]:
 
 
 def _spread(
-    strata: NDArray[np.str_], groups: Int[np.ndarray, " clips"], n_folds: int, seed: int
+    strata: Shaped[np.ndarray, " clips"], groups: Int[np.ndarray, " clips"], n_folds: int, seed: int
 ) -> Int[np.ndarray, " clips"]:
     """Assign whole groups to folds with even shares of every stratum."""
     if max(Counter(strata.tolist()).values()) < n_folds:
