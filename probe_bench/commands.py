@@ -20,6 +20,7 @@ from probe_bench.config import (
     RunConfig,
 )
 from probe_bench.corpora import load_corpora, load_corpus
+from probe_bench.encoders.pretraining.pretrain import pretrain as train
 from probe_bench.errors import UserError
 from probe_bench.exported import write_features
 from probe_bench.gather import Workshop, pick_device
@@ -191,8 +192,6 @@ def _drop_damaged(entry: Entry) -> list[Path]:
 
 def pretrain(config: PretrainConfig) -> int:
     """Pretrain a bundled system."""
-    from probe_bench.encoders.pretraining import pretrain as train  # noqa: PLC0415
-
     console = Console()
     corpora = load_corpora(config.corpus, config.cache or default_root())
     checkpoint = train(
@@ -204,6 +203,7 @@ def pretrain(config: PretrainConfig) -> int:
         device=str(pick_device(config.device)),
         corpora=corpora,
         out=config.out,
+        console=console,
     )
     console.print(f"checkpoint: {checkpoint}", soft_wrap=True)
     return 0

@@ -24,6 +24,8 @@ from probe_bench.survey import Survey, survey
 
 __all__ = ["Workshop", "pick_device"]
 
+_LEFT_OUT_SHOWN = 10
+
 
 def pick_device(device: Device) -> torch.device:
     """Return the device asked for; `auto` is the GPU where there is one.
@@ -66,7 +68,19 @@ class Workshop:
                     advance=lambda bar=bar, job=job: bar.advance(job),
                 )
                 stage.bytes = sum(clip.path.stat().st_size for clip in surveys[corpus.name].corpus)
+            self._report_left_out(corpus, surveys[corpus.name])
         return surveys
+
+    def _report_left_out(self, corpus: Corpus, looked: Survey) -> None:
+        """Say how many clips are left out, and why."""
+        if looked.left_out:
+            self.console.print(
+                f"{corpus.name}: left out {len(looked.left_out)} of {len(corpus)} clips", markup=False
+            )
+        for left in looked.left_out[:_LEFT_OUT_SHOWN]:
+            self.console.print(f"  {left.clip}: {left.reason}", markup=False)
+        if looked.left_out[_LEFT_OUT_SHOWN:]:
+            self.console.print("  ... all of them stand in run.json")
 
     def gather(
         self,

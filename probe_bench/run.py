@@ -1,36 +1,30 @@
 """One run: corpora, features, probes and analyses, and the folder they are written to."""
 
-import hashlib
 import json
-import os
-import platform
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 from rich.console import Console
 
 from probe_bench import screen
-from probe_bench.agenda import Agenda, labelled, make_agenda
+from probe_bench.agenda import Agenda, make_agenda
 from probe_bench.cache import Cache, default_root
 from probe_bench.config import RunConfig
+from probe_bench.errors import UserError
 from probe_bench.evaluate import chance_scores, evaluate
 from probe_bench.features import Features, Subset
 from probe_bench.gather import Workshop, pick_device
+from probe_bench.jobs import Job, divide
 from probe_bench.ledger import Ledger
 from probe_bench.lineup import Contestant, line_up
+from probe_bench.modulation.analysis import measure
+from probe_bench.modulation.reference import Reference
+from probe_bench.record import describe, digest
 from probe_bench.results import Stamp, chance_rows, modulation_rows, task_rows, write_predictions
 from probe_bench.rows import Row, write_rows
-from probe_bench.splits import check_leaks, plan_folds
 from probe_bench.survey import Survey
 
 __all__ = ["run"]
-
-_VERSIONS = ("probe-bench", "torch", "torchaudio", "numpy", "scipy", "scikit-learn", "speechbrain")
 
 
 def run(config: RunConfig, console: Console) -> Path:
@@ -62,4 +56,75 @@ def run(config: RunConfig, console: Console) -> Path:
         )
         agenda = make_agenda(config, shop.cache.root)
     surveys = shop.look_over(agenda.corpora, contestants, skip_bad=config.skip_bad)
+    jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
     features = shop.gather(contestants, surveys, agenda.needs_frames)
+    run_id = digest(config, contestants, surveys)
+    stamp = Stamp(run_id=run_id, seed=config.seed)
+    out = _fresh(config.out)
+    rows = [
+        *_probe(jobs, contestants, features, stamp, shop, out),
+        *_analyse(agenda, contestants, surveys, features, stamp, shop),
+    ]
+    write_rows(rows, out / "results.csv")
+    record = describe(config, run_id, contestants, surveys, jobs, shop)
+    (out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
+    return out
+
+
+def _fresh(out: Path) -> Path:
+    """Make the run's folder and clear what an earlier run left in it."""
+    try:
+        (out / "predictions").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+    for old in [*(out / "predictions").glob("*.csv.gz"), out / "results.csv", out / "run.json"]:
+        old.unlink(missing_ok=True)
+    return out
+
+
+def _probe(
+    jobs: Sequence[Job],
+    contestants: Sequence[Contestant],
+    features: Mapping[tuple[str, str], Features],
+    stamp: Stamp,
+    shop: Workshop,
+    out: Path,
+) -> Iterator[Row]:
+    """Score every encoder on every task and write its predictions."""
+    with screen.progress(shop.console) as bar:
+        progress = bar.add_task("probe", total=len(jobs) * len(contestants))
+        for job in jobs:
+            names = (job.task.name, job.corpus.name)
+            chance = chance_scores(job.task, job.corpus, job.folds, stamp.seed)
+            yield from chance_rows(chance, *names, stamp)
+            for contestant in contestants:
+                bar.update(progress, description=f"probe {job.task.name} by {contestant.name}")
+                own = Subset(features[contestant.name, job.corpus.name], job.clips)
+                with shop.ledger.time(
+                    "probe", encoder=contestant.name, corpus=job.corpus.name, task=job.task.name
+                ):
+                    found = evaluate(job.task, job.corpus, job.folds, own, stamp.seed)
+                yield from task_rows(found.scores, contestant, *names, stamp)
+                write_predictions(found.predictions, contestant.name, *names, out / "predictions")
+                bar.advance(progress)
+
+
+def _analyse(
+    agenda: Agenda,
+    contestants: Sequence[Contestant],
+    surveys: Mapping[str, Survey],
+    features: Mapping[tuple[str, str], Features],
+    stamp: Stamp,
+    shop: Workshop,
+) -> Iterator[Row]:
+    """Measure how fast every layer may change."""
+    with screen.progress(shop.console) as bar:
+        progress = bar.add_task("modulation", total=len(agenda.analyses) * len(contestants))
+        for _, name in agenda.analyses:
+            reference = Reference(surveys[name].corpus)
+            for contestant in contestants:
+                bar.update(progress, description=f"modulation of {contestant.name}")
+                with shop.ledger.time("modulation", encoder=contestant.name, corpus=name):
+                    found = measure(features[contestant.name, name], reference, seed=stamp.seed)
+                yield from modulation_rows(found, contestant, name, stamp)
+                bar.advance(progress)

@@ -1,0 +1,175 @@
+"""From what was measured to result rows and prediction files."""
+
+import gzip
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probe_bench.encoder import Layer
+from probe_bench.lineup import Contestant
+from probe_bench.modulation.results import CurvePoint, Estimate, LayerModulation
+from probe_bench.rows import Row
+from probe_bench.scoring import Predictions, Score
+
+__all__ = ["Stamp", "chance_rows", "modulation_rows", "task_rows", "write_predictions"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stamp:
+    """What every row of a run carries."""
+
+    run_id: str
+    seed: int
+
+
+def task_rows(
+    scores: Iterable[Score], contestant: Contestant, task: str, corpus: str, stamp: Stamp
+) -> Iterator[Row]:
+    """Turn the scores of one encoder on one task into rows."""
+    layers = {layer.name: layer for layer in contestant.layers}
+    for score in scores:
+        yield Row(
+            run_id=stamp.run_id,
+            encoder=contestant.name,
+            **(asdict(score) | _place(layers.get(score.layer))),
+            corpus=corpus,
+            task=task,
+            split="test",
+            role=contestant.role,
+            censored=False,
+            seed=stamp.seed,
+        )
+
+
+def chance_rows(scores: Iterable[Score], task: str, corpus: str, stamp: Stamp) -> Iterator[Row]:
+    """Turn the scores of the best guess without looking into rows."""
+    for score in scores:
+        yield Row(
+            run_id=stamp.run_id,
+            encoder="",
+            **(asdict(score) | _NOWHERE),
+            corpus=corpus,
+            task=task,
+            split="test",
+            role="chance",
+            censored=False,
+            seed=stamp.seed,
+        )
+
+
+def modulation_rows(
+    found: Sequence[LayerModulation], contestant: Contestant, corpus: str, stamp: Stamp
+) -> Iterator[Row]:
+    """Turn the modulation analysis of one encoder into rows."""
+    for layer in found:
+
+        def row(
+            metric: str, estimate: Estimate, probe: str, setting: str = "", layer: LayerModulation = layer
+        ) -> Row:
+            return Row(
+                run_id=stamp.run_id,
+                encoder=contestant.name,
+                **_place(layer.layer),
+                corpus=corpus,
+                task="modulation",
+                unit="clip",
+                probe=probe,
+                setting=setting,
+                split="all",
+                metric=metric,
+                value=estimate.value,
+                ci_low=estimate.ci_low,
+                ci_high=estimate.ci_high,
+                n=layer.n_clips,
+                n_groups=layer.n_groups,
+                chosen=False,
+                role=contestant.role,
+                censored=estimate.censored,
+                seed=stamp.seed,
+            )
+
+        support, speed = layer.support, layer.speed
+        yield row("support_hz", support.hz, "readout", _reason(support.reason))
+        yield row("support_low_hz", support.low_hz, "readout")
+        yield row("support_r2", support.r2, "readout")
+        yield row("support_lag_s", Estimate(value=support.lag_s), "readout")
+        yield row("speed_hz", speed.hz, "spectrum", _reason(speed.reason))
+        curves = (("support_gain", "readout", support.gain), ("speed_psd", "spectrum", speed.psd))
+        for metric, probe, points in curves:
+            for point in points:
+                yield row(metric, _estimate(point), probe, f"mod_freq_hz={point.mod_freq_hz:.4g}")
+
+
+def _reason(reason: str) -> str:
+    """Say in the setting why a number is missing."""
+    return f"reason={reason.replace(';', ',')}" if reason else ""
+
+
+def _estimate(point: CurvePoint) -> Estimate:
+    """Return a point of a curve as an estimate."""
+    return Estimate(value=point.value, ci_low=point.ci_low, ci_high=point.ci_high)
+
+
+_NOWHERE: dict[str, Any] = {"layer": "", "depth": None, "dim": None, "frame_rate_hz": None}
+
+
+def _place(layer: Layer | None) -> dict[str, Any]:
+    """Return the columns that say where in the encoder a number was read."""
+    if layer is None:
+        return _NOWHERE | {"layer": "best"}
+    return {
+        "layer": layer.name,
+        "depth": layer.depth,
+        "dim": layer.dim,
+        "frame_rate_hz": float(layer.frame_rate_hz),
+    }
+
+
+def write_predictions(
+    found: Iterable[Predictions], encoder: str, task: str, corpus: str, folder: Path
+) -> None:
+    """Write `TASK.CORPUS.ENCODER.PROBE.csv.gz`: a line a unit, a column a layer.
+
+    A line holds the clip (both clips of a trial; the time of a frame), the independent unit it
+    belongs to and the target; tags have a line for every clip and class, and scores for values.
+    """
+    for predictions in found:
+        stem = f"{task}.{corpus}.{_file_name(encoder)}.{predictions.probe}.csv.gz"
+        with (
+            (folder / stem).open("wb") as raw,
+            gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
+        ):
+            table = _prediction_table(predictions)
+            table.to_csv(packed, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _prediction_table(predictions: Predictions) -> pd.DataFrame:
+    """Lay predictions out with a column a layer."""
+    are_classes = predictions.predicted.dtype.kind == "i"  # else scores, or phone strings
+    table = pd.DataFrame({"clip": predictions.clip_ids, "group": predictions.clusters})
+    for name, values in (
+        ("other_clip", predictions.other_ids),
+        ("other_group", predictions.other_clusters),
+        ("time_s", predictions.time_s),
+    ):
+        if values is not None:
+            table[name] = values
+    targets, predicted = predictions.targets, predictions.predicted
+    if targets.ndim == 2:
+        repeated = table.loc[table.index.repeat(targets.shape[1])].reset_index(drop=True)
+        table = repeated.assign(tag=np.tile(predictions.classes, len(targets)))
+        targets, predicted = targets.reshape(-1), predicted.reshape(len(predicted), -1)
+    names = np.array([*predictions.classes, ""], dtype=object)  # -1: a class that train lacks
+    table["target"] = names[targets] if are_classes else targets
+    for layer, values in zip(predictions.layers, predicted, strict=True):
+        table[layer] = names[values] if are_classes else values
+    return table
+
+
+def _file_name(encoder: str) -> str:
+    """Turn an encoder's name into one that every file system takes."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in encoder)
