@@ -17,7 +17,7 @@ from torch import Tensor
 
 from probe_bench.encoder import Encoder, Layer
 from probe_bench.extract import encode_clips
-from probe_bench.windows import grid_samples, longest_samples
+from probe_bench.windows import cut, grid_samples, longest_samples
 
 __all__ = ["Verdict", "check"]
 
@@ -52,6 +52,7 @@ def check(encoder: Encoder, device: str = "cpu") -> list[Verdict]:
         "sample rate": _sample_rate,
         "layers": _layers,
         "frame counts": _frame_counts,
+        "windows": _windows,
         "timing": _timing,
         "determinism": _determinism,
         "batch invariance": _batch_invariance,
@@ -131,6 +132,23 @@ def _frame_counts(encoder: Encoder, device: str) -> tuple[bool, str]:
 def _counted(counts: Sequence[int]) -> str:
     pairs = zip(counts, _LENGTHS_S, strict=True)
     return ", ".join(f"{count} frames in {length_s:g} s" for count, length_s in pairs)
+
+
+def _windows(encoder: Encoder, device: str) -> tuple[bool, str]:
+    """A full window has every frame that is kept of it, so windows join without a gap."""
+    longest = longest_samples(encoder)
+    if encoder.window_samples is None:
+        return True, f"clips of any length; cut every {longest / encoder.sample_rate_hz:g} s to bound memory"
+    outputs = encoder.encode(_noise(encoder, longest / encoder.sample_rate_hz).to(device))
+    *full, _ = cut(3 * longest, encoder)
+    wanted = [max(window.keep[index].stop for window in full) for index in range(len(encoder.layers))]
+    short = [
+        f"{layer.name}: {tensor.shape[1]} frames in a window, {stop} needed"
+        for layer, tensor, stop in zip(encoder.layers, outputs, wanted, strict=True)
+        if tensor.shape[1] < stop
+    ]
+    fine = f"clips over {longest / encoder.sample_rate_hz:g} s are cut and their frames join"
+    return not short, short[0] if short else fine
 
 
 def _timing(encoder: Encoder, device: str) -> tuple[bool, str]:

@@ -36,7 +36,7 @@ def failed(encoder: LogMel) -> set[str]:
 def test_a_sound_encoder_passes_every_check(rate: str) -> None:
     verdicts = check(LogMel(Fraction(rate)))
     assert [v.detail for v in verdicts if not v.passed] == []
-    assert len({v.name for v in verdicts}) == len(verdicts) == 9
+    assert len({v.name for v in verdicts}) == len(verdicts) == 10
 
 
 def test_a_sound_encoder_with_a_short_window_passes() -> None:
@@ -107,6 +107,15 @@ def test_each_fault_is_caught(encoder: LogMel, expected: set[str]) -> None:
 
 def test_lost_frames_are_caught() -> None:
     assert {"frame counts", "timing"} <= failed(Broken(without_the_first_frames))
+
+
+def test_windows_that_do_not_join_are_caught() -> None:
+    def halved(_self: Any, _waveform: Tensor, layers: list[Tensor]) -> list[Tensor]:
+        return [layer[:, : layer.shape[1] // 2] for layer in layers]
+
+    encoder = Broken(halved)
+    encoder.window_samples = 24_000
+    assert {"windows", "frame counts"} <= failed(encoder)
 
 
 def test_what_an_encoder_raises_is_told_in_one_line() -> None:
