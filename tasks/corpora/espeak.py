@@ -25,7 +25,15 @@ import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SAMPLE_RATE_HZ", "PhoneEvent", "Synthesiser", "Utterance", "accent_file", "espeak_version", "phone_classes"]
+__all__ = [
+    "SAMPLE_RATE_HZ",
+    "PhoneEvent",
+    "Synthesiser",
+    "Utterance",
+    "accent_file",
+    "espeak_version",
+    "phone_classes",
+]
 
 SAMPLE_RATE_HZ = 22050
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RATE_HZ", "Conditions", "coloured_noise", "record", "resample", "to_int16"]
+__all__ = ["RATE_HZ", "Conditions", "Samples", "coloured_noise", "record", "resample", "to_int16"]
 
 RATE_HZ = 16000
 

@@ -24,7 +24,13 @@ __all__ = ["CORPORA", "SpeechPlan", "speech_sounds"]
 
 _REVISION = "1"  # raise it with every change to what is rendered
 _LICENCE = "CC0-1.0 (synthesised)"
-_CONDITIONS = Conditions(eq_db=2.0,snr_db=(18.0,45.0),room_db=(-40.0,-14.0),high_cut_hz=(5500.0,9000.0),low_cut_hz=(30.0,150.0))
+_CONDITIONS = Conditions(
+    eq_db=2.0,
+    snr_db=(18.0, 45.0),
+    room_db=(-40.0, -14.0),
+    high_cut_hz=(5500.0, 9000.0),
+    low_cut_hz=(30.0, 150.0),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
