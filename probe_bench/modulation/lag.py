@@ -24,6 +24,7 @@ def best_lag(
     y: Float[Tensor, "rows components"],
     pairing: Pairing,
     fold: Int[Tensor, " tokens"],
+    *,
     lags: Int[Tensor, " lags"],
     ridge: float,
 ) -> int:
@@ -64,7 +65,7 @@ def _moments(
     """
     rows, inside = pairing.rows(lags.to(x.device))
     gram, cross, total = [], [], []
-    for k in fold.unique().tolist():
+    for k in range(int(fold.max()) + 1):
         held = fold == k
         z, there = x[held], inside[held]
         wanted = y[rows[held]] * there[..., None]

@@ -48,7 +48,8 @@ def causal_low_pass(
     sections = butter(order, cutoff_hz, fs=frame_rate_hz, output="sos")
     rest = frames[..., :1, :]
     filtered = sosfilt(sections, (frames - rest).double().cpu().numpy(), axis=-2)
-    return rest + torch.from_numpy(filtered).to(frames)
+    settled: Tensor = rest + torch.from_numpy(filtered).to(frames)
+    return settled
 
 
 def mean_pool(
@@ -56,7 +57,8 @@ def mean_pool(
 ) -> Float[Tensor, "*batch pooled dim"]:
     """Average every `n` frames; a rest shorter than `n` is dropped."""
     whole = frames.shape[-2] // n * n
-    return frames[..., :whole, :].unflatten(-2, (-1, n)).mean(-2)
+    pieces = frames[..., :whole, :].unfold(-2, n, n)
+    return pieces.mean(-1)
 
 
 def mean_pool_cutoff_hz(pool_s: float) -> float:

@@ -79,7 +79,8 @@ def principal_axes(
     typical = variance[..., min(_MASSIVE, variance.shape[-1] - 1), None]
     floor = torch.maximum(_MIN_VARIANCE * typical, _ROUNDING * variance[..., :1])
     scale = torch.where(variance > floor, variance.clamp(min=1e-300).rsqrt(), 0.0)
-    return axes * scale[..., None, :]
+    whiten: Tensor = axes * scale[..., None, :]
+    return whiten
 
 
 def cross_fit(moments: Moments, *, dims: int, components: int, ridge: float) -> CrossFit:

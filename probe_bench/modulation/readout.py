@@ -23,11 +23,14 @@ from probe_bench.modulation.reference import Bands
 from probe_bench.modulation.segments import Segments, cut, eigenspectra
 from probe_bench.modulation.tokens import Tokens
 
-__all__ = ["Readout", "fold_of_group", "readout"]
+__all__ = ["TIME_BANDWIDTH", "Readout", "fold_of_group", "readout"]
 
 _COMPONENTS = 12
 _DIMS = 48
 _PATCH_DIMS = 160
+# One taper: three of NW = 2 double the lowest cutoff that short clips can show (a true 1 Hz reads
+# 1.4 Hz in clips of 2 s) and make intervals hardly narrower.
+TIME_BANDWIDTH = 1.0
 _PATCH_ROWS = 4  # tokens of four or more reference rows hold several instants each
 _RIDGE = 1e-3
 
@@ -97,7 +100,8 @@ def readout(
     fit = cross_fit(moments, dims=n_dims, components=_COMPONENTS, ridge=_RIDGE)
     predicted = _apply(x, fit.x_mean, fit.weights, clip_fold[clip])
     wanted = _apply(y, fit.y_mean, fit.axes, clip_fold[bands.frames.clip])
-    cross, power, segments = _spectra(predicted, wanted, rows, clip, bands, group, n_groups)
+    both, segments = _aligned(predicted, wanted, rows, clip, bands)
+    cross, power = _cross_spectra(both, segments, group, n_groups)
 
     def by_group(value: Tensor) -> Tensor:
         sums = value.new_zeros(n_groups, dtype=torch.float64)
@@ -120,7 +124,7 @@ def _search(tokens: Tokens, bands: Bands, pairing: Pairing, clip_fold: Tensor, n
     x = _whitened(tokens.values, n_dims)
     y = _whitened(bands.frames.values, _COMPONENTS)
     lags = lag_grid(float(bands.grid.rate_hz))
-    return best_lag(x, y, pairing, clip_fold[tokens.clip], lags, _RIDGE)
+    return best_lag(x, y, pairing, clip_fold[tokens.clip], lags=lags, ridge=_RIDGE)
 
 
 def _whitened(frames: Tensor, most: int) -> Tensor:
@@ -138,38 +142,40 @@ def _apply(frames: Tensor, mean: Tensor, weights: Tensor, fold: Tensor) -> Tenso
     return out
 
 
-def _spectra(
-    predicted: Tensor,
-    wanted: Tensor,
-    rows: Tensor,
-    clip: Tensor,
-    bands: Bands,
-    group: Tensor,
-    n_groups: int,
-) -> tuple[Tensor, Tensor, Segments]:
-    """Cross-spectra over the stretch of each clip that tokens cover at the best lag."""
+def _aligned(
+    predicted: Tensor, wanted: Tensor, rows: Tensor, clip: Tensor, bands: Bands
+) -> tuple[Tensor, Segments]:
+    """Prediction (zeros between tokens) beside reference, and the stretches where there are both.
+
+    Both have their clip mean subtracted, so that it does not leak into the lowest frequencies.
+    """
     per_token, n_clips = bands.grid.per_token, len(bands.frames.lengths)
-    n_tokens = torch.bincount(clip, minlength=n_clips)
-    start = torch.zeros(n_clips, dtype=torch.long).scatter_reduce_(
-        0, clip, rows, "amin", include_self=False
-    )
-    end = bands.frames.first + bands.frames.lengths
-    length = torch.minimum(n_tokens * per_token, end - start)
-    segments = cut(start, length, float(bands.grid.rate_hz))
-    # Both have their clip mean subtracted, so that it does not leak into the lowest frequencies.
     stuffed = torch.zeros_like(wanted)
     stuffed[rows] = per_token * (predicted - _clip_mean(predicted, clip, n_clips)[clip])
     row_clip = bands.frames.clip
     signal = wanted - _clip_mean(wanted, row_clip, n_clips)[row_clip]
-    n_freqs, k = len(segments.mod_freq_hz), wanted.shape[1]
+    start = torch.zeros_like(bands.frames.lengths).scatter_reduce_(
+        0, clip, rows, "amin", include_self=False
+    )
+    covered = torch.bincount(clip, minlength=n_clips) * per_token
+    length = torch.minimum(covered, bands.frames.first + bands.frames.lengths - start)
+    segments = cut(start, length, float(bands.grid.rate_hz))
+    return torch.cat([stuffed, signal], 1), segments
+
+
+def _cross_spectra(
+    both: Tensor, segments: Segments, group: Tensor, n_groups: int
+) -> tuple[Tensor, Tensor]:
+    """Cross-spectrum and spectrum of the second half of the columns, summed over each group."""
+    n_freqs, k = len(segments.mod_freq_hz), both.shape[1] // 2
     cross = torch.zeros(n_groups, n_freqs, dtype=torch.complex128)
     power = torch.zeros(n_groups, n_freqs, dtype=torch.float64)
-    for part, spectra in eigenspectra(torch.cat([stuffed, signal], 1), segments):
+    for part, spectra in eigenspectra(both, segments, TIME_BANDWIDTH):
         y_hat, y = spectra[:, :, :k], spectra[:, :, k:]
         owner = group[segments.clip[part]]
         cross.index_add_(0, owner, (y_hat * y.conj()).sum((1, 2)).to(torch.complex128))
         power.index_add_(0, owner, y.abs().square().sum((1, 2)).double())
-    return cross, power, segments
+    return cross, power
 
 
 def _clip_mean(values: Tensor, clip: Tensor, n_clips: int) -> Tensor:

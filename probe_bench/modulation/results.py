@@ -1,6 +1,7 @@
 """What the modulation analysis says about a layer."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from probe_bench.encoder import Layer
 
@@ -11,17 +12,25 @@ __all__ = ["CurvePoint", "Estimate", "LayerModulation", "Speed", "Support"]
 class Estimate:
     """A number with its 95 % bootstrap interval over groups.
 
+    A cutoff beyond what could be measured is *censored*: its value is the limit, its bound says on
+    which side of it the truth lies, and the end of the interval on that side is open.
+
     Attributes:
         value: The number; None where it could not be measured.
         ci_low: Lower end; None where it lies beyond what could be measured.
         ci_high: Upper end; None where it lies beyond what could be measured.
-        censored: `value` is the limit of what could be measured; the truth lies beyond it.
+        bound: What `value` is to the truth if it is censored; empty if it is not.
     """
 
     value: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
-    censored: bool = False
+    bound: Literal["", "at least", "at most"] = ""
+
+    @property
+    def censored(self) -> bool:
+        """Whether the truth lies beyond what could be measured."""
+        return bool(self.bound)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +49,7 @@ class Support:
 
     Attributes:
         hz: Cutoff, where |T|² is half of its plateau.
-        low_hz: Lower half-power point; censored at the lowest measurable frequency where the gain
-            never falls towards slow modulations.
+        low_hz: Lower half-power point; censored where the gain never falls towards slow modulations.
         r2: Held-out broadband R² of the readout.
         lag_s: Best lag: the token at time t predicts the sound at `t + lag_s`.
         plateau: Largest power gain.

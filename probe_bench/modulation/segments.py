@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 from scipy.signal.windows import dpss
 from torch import Tensor
 
-__all__ = ["SEGMENT_S", "Segments", "cut", "eigenspectra"]
+__all__ = ["Segments", "cut", "eigenspectra"]
 
-SEGMENT_S = 5.12
-_NW = 2.0
-_TAPERS = 3
+_SEGMENT_S = 5.12
 _BUDGET = 1 << 23  # numbers in one batch of FFTs: bounds memory, not results
 
 
@@ -47,11 +45,12 @@ class Segments:
     @property
     def mod_freq_hz(self) -> Float[Tensor, " freqs"]:
         """Frequencies of the transforms, from 0 to half the rate."""
-        return torch.fft.rfftfreq(self.n_fft, 1 / self.rate_hz, dtype=torch.float64)
+        freqs: Tensor = torch.fft.rfftfreq(self.n_fft, 1 / self.rate_hz, dtype=torch.float64)
+        return freqs
 
     @property
     def median_s(self) -> float:
-        """Median length in seconds: half of the lowest frequency measured is its inverse."""
+        """Median length in seconds: what a whole clip gives, or 5.12 s."""
         return float(self.length.double().median()) / self.rate_hz
 
 
@@ -64,7 +63,7 @@ def cut(start: Int[Tensor, " clips"], length: Int[Tensor, " clips"], rate_hz: fl
             are left out.
         rate_hz: Rows per second.
     """
-    longest = max(8, round(SEGMENT_S * rate_hz))
+    longest = max(8, round(_SEGMENT_S * rate_hz))
     usable = length >= 8
     clips = torch.arange(len(start), device=start.device)[usable]
     extra = (length[clips] - longest).clamp(min=0)
@@ -86,19 +85,25 @@ def cut(start: Int[Tensor, " clips"], length: Int[Tensor, " clips"], rate_hz: fl
 
 
 def eigenspectra(
-    signal: Float[Tensor, "rows dim"], segments: Segments
+    signal: Float[Tensor, "rows dim"], segments: Segments, time_bandwidth: float
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield batches of tapered Fourier transforms, weighted by the square root of their length.
+
+    Args:
+        signal: The flat table.
+        segments: Where to cut it.
+        time_bandwidth: NW: a spectral line is spread over `NW / length` to both sides. There are
+            `2 NW - 1` tapers.
 
     Yields:
         A slice of segments and their transforms, complex `segments tapers dim freqs`.
     """
     if not len(segments.start):
         return
-    tapers, row = _tapers(segments)
+    tapers, row = _tapers(segments, time_bandwidth)
     padded = torch.cat([signal, signal.new_zeros(1, signal.shape[1])])
     steps = torch.arange(tapers.shape[-1], device=signal.device)
-    batch = max(1, _BUDGET // (_TAPERS * segments.n_fft * signal.shape[1]))
+    batch = max(1, _BUDGET // (tapers.shape[1] * segments.n_fft * signal.shape[1]))
     for begin in range(0, len(segments.start), batch):
         part = slice(begin, begin + batch)
         inside = steps < segments.length[part, None]
@@ -108,16 +113,16 @@ def eigenspectra(
         yield part, torch.fft.rfft(taper[:, :, None] * x[:, None], n=segments.n_fft)
 
 
-def _tapers(segments: Segments) -> tuple[Tensor, Tensor]:
+def _tapers(segments: Segments, nw: float) -> tuple[Tensor, Tensor]:
     """Tapers of every distinct length, zero-padded to the longest, and which one a segment has."""
-    lengths, row = segments.length.unique(return_inverse=True)
-    table = torch.zeros(len(lengths), _TAPERS, int(lengths.max()))
+    lengths, row = torch.unique(segments.length, return_inverse=True)
+    table = torch.zeros(len(lengths), round(2 * nw) - 1, int(lengths.max()))
     for i, length in enumerate(lengths.tolist()):
-        table[i, :, :length] = torch.from_numpy(_slepian(length) * length**0.5)
+        table[i, :, :length] = torch.from_numpy(_slepian(length, nw) * length**0.5)
     return table, row
 
 
 @lru_cache(maxsize=4096)
-def _slepian(length: int) -> NDArray[np.float64]:
-    tapers: NDArray[np.float64] = dpss(length, _NW, _TAPERS)
+def _slepian(length: int, nw: float) -> NDArray[np.float64]:
+    tapers: NDArray[np.float64] = dpss(length, nw, round(2 * nw) - 1)
     return tapers

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from probe_bench.modulation.segments import Segments, eigenspectra
 
-__all__ = ["ModulationSpectrum", "centroid_hz", "modulation_spectrum"]
+__all__ = ["TIME_BANDWIDTH", "ModulationSpectrum", "centroid_hz", "modulation_spectrum"]
 
+TIME_BANDWIDTH = 2.0
 _MIN_VARIANCE = 1e-3  # components below this share of the largest are not whitened
 
 
@@ -57,7 +58,7 @@ def modulation_spectrum(
     whiten = torch.where(keep, 1 / variance.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
     weights = torch.stack([torch.ones_like(whiten), whiten])
     sums = torch.zeros(2, n_groups, len(segments.mod_freq_hz), dtype=torch.float64)
-    for part, spectra in eigenspectra(centred @ axes.float(), segments):
+    for part, spectra in eigenspectra(centred @ axes.float(), segments, TIME_BANDWIDTH):
         power = spectra.abs().square().mean(1).double().cpu() / segments.rate_hz
         weighted = torch.einsum("wd,sdf->wsf", weights.cpu(), power)
         sums.index_add_(1, group[segments.clip[part]].cpu(), weighted)

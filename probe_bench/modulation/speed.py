@@ -7,7 +7,7 @@ from torch import Tensor
 from probe_bench.modulation.cutoff import HIGH_HZ, bootstrap_weights, interval
 from probe_bench.modulation.results import CurvePoint, Estimate, Speed
 from probe_bench.modulation.segments import cut
-from probe_bench.modulation.spectrum import centroid_hz, modulation_spectrum
+from probe_bench.modulation.spectrum import TIME_BANDWIDTH, centroid_hz, modulation_spectrum
 from probe_bench.modulation.support import curve, lowest_hz
 from probe_bench.modulation.tokens import Tokens
 
@@ -34,7 +34,7 @@ def speed(
         n_draws: Bootstrap draws.
     """
     segments = cut(tokens.first, tokens.lengths, frame_rate_hz)
-    low_hz, high_hz = lowest_hz(segments.median_s), min(frame_rate_hz / 2, HIGH_HZ)
+    low_hz, high_hz = lowest_hz(segments.median_s, TIME_BANDWIDTH), min(frame_rate_hz / 2, HIGH_HZ)
     if not tokens.values.var(0).sum() > 0:
         return Speed(reason="the features are constant")
     if not low_hz < high_hz / 2:
