@@ -9,6 +9,8 @@ Where a resample lacks what a class needs (a member, or for AUC also a non-membe
 out of that resample's mean; where no class is left the value is NaN.
 """
 
+from collections.abc import Callable
+
 import jiwer
 import numpy as np
 import torch
@@ -19,12 +21,18 @@ from probe_bench.task import Metric
 
 __all__ = [
     "LOWER_IS_BETTER",
+    "Ranked",
     "average_precision",
     "equal_error_rate",
     "mean_recall",
     "phone_errors",
     "ratio",
     "roc_auc",
+]
+
+Ranked = Callable[
+    [Float[Tensor, " units"], Bool[Tensor, " units"], Float[Tensor, "resamples units"]],
+    Float[Tensor, " resamples"],
 ]
 
 LOWER_IS_BETTER: frozenset[Metric] = frozenset({"eer", "per"})

@@ -1,0 +1,28 @@
+"""What a user may set about probes; saved with every result."""
+
+from dataclasses import dataclass, field
+
+from probe_bench.probes.ctc import CtcConfig
+
+__all__ = ["ProbeConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeConfig:
+    """Strengths and sizes of all probes.
+
+    Attributes:
+        logistic_l2: Strengths of logistic regression, strongest first.
+        ridge_l2: Strengths of the ridge classifier, strongest first.
+        max_train_frames: Training frames of frame tasks, thinned evenly.
+        max_valid_frames: Validation frames of frame tasks, thinned evenly.
+        max_trials: Verification trials.
+        ctc: Training of the CTC heads.
+    """
+
+    logistic_l2: tuple[float, ...] = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+    ridge_l2: tuple[float, ...] = (100.0, 10.0, 1.0, 1e-1, 1e-2, 1e-3)
+    max_train_frames: int = 16_000
+    max_valid_frames: int = 8_000
+    max_trials: int = 20_000
+    ctc: CtcConfig = field(default_factory=CtcConfig)

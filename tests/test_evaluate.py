@@ -1,0 +1,284 @@
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from probe_bench.corpus import Clip, Corpus, Segment
+from probe_bench.encoder import Layer
+from probe_bench.evaluate import ProbeConfig, chance_scores, evaluate
+from probe_bench.probes.ctc import CtcConfig
+from probe_bench.splits import Fold
+from probe_bench.tasks.emotion import TASK as EMOTION
+from probe_bench.tasks.phoneme import TASK as PHONEME
+from probe_bench.tasks.speaker import TASK as SPEAKER
+from probe_bench.tasks.tagging import TASK as TAGGING
+
+PHONES = ("a", "e", "i", "k", "s", "sil")
+EMOTIONS = ("angry", "calm", "sad")
+TAGS = ("bell", "dog", "rain")
+QUICK = ProbeConfig(
+    logistic_l2=(1.0, 1e-2),
+    ridge_l2=(1.0, 1e-2),
+    ctc=CtcConfig(max_epochs=3),
+    max_train_frames=800,
+    max_valid_frames=400,
+)
+
+
+class Planted:
+    """Features whose layer 1 carries labels and whose layer 0 is noise, made from the clips."""
+
+    encoder = "planted"
+
+    def __init__(self, corpus, *, frame_rate_hz=50, seed=0):
+        self.layers = tuple(
+            Layer(
+                name=name,
+                dim=12,
+                depth=depth,
+                frame_rate_hz=Fraction(frame_rate_hz),
+                first_frame_s=Fraction(1, 2 * frame_rate_hz),
+            )
+            for name, depth in (("in", 0.0), ("L1", 1.0))
+        )
+        self._codes = {
+            name: torch.randn(12, generator=torch.Generator().manual_seed(hash_of(name)))
+            for name in (*PHONES, *EMOTIONS, *TAGS, *(f"spk{i}" for i in range(20)))
+        }
+        g = torch.Generator().manual_seed(seed)
+        self._frames = [[self._make(c, k, g, frame_rate_hz) for c in corpus] for k in (0, 1)]
+
+    def _make(self, clip, layer, g, rate):
+        n = int(clip.duration_s * rate)
+        x = torch.randn(n, 12, generator=g)
+        if layer == 0:
+            return x
+        for name in (*clip.labels.values(), *(clip.tags or ())):
+            x = x + self._codes.get(name, torch.zeros(12))
+        times = (torch.arange(n) + 0.5) / rate
+        for s in clip.phones or ():
+            x[(times >= s.start_s) & (times < s.end_s)] += 1.5 * self._codes[s.label]
+        return x
+
+    def pooled(self, layer):
+        return torch.stack([torch.cat([x.mean(0), x.std(0)]) for x in self._frames[layer]])
+
+    def n_frames(self, layer):
+        return torch.tensor([len(x) for x in self._frames[layer]])
+
+    def frames(self, layer, clips):
+        return [self._frames[layer][i] for i in clips]
+
+
+def hash_of(name):
+    return int.from_bytes(name.encode()[:6], "big") % 10007
+
+
+def clip(i, random):
+    order = random.permutation(len(PHONES))
+    phones = tuple(
+        Segment(start_s=0.1 * j, end_s=0.1 * (j + 1), label=PHONES[k]) for j, k in enumerate(order)
+    )
+    return Clip(
+        id=f"c{i:03d}",
+        path=Path(f"c{i}.wav"),
+        duration_s=0.65,
+        labels={
+            "speaker": f"spk{i % 10}",
+            "emotion": EMOTIONS[i // 10 % 3],
+            "recording": f"r{i}",
+        },
+        tags=tuple(t for t in TAGS if random.random() < 0.4),
+        phones=phones,
+    )
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    random = np.random.default_rng(0)
+    clips = tuple(clip(i, random) for i in range(120))
+    return Corpus(name="toy", clips=clips, licence="CC0", revision="1")
+
+
+@pytest.fixture(scope="module")
+def features(corpus):
+    return Planted(corpus)
+
+
+def part(corpus, keep):
+    return tuple(i for i, c in enumerate(corpus.clips) if keep(c, i))
+
+
+@pytest.fixture(scope="module")
+def by_speaker(corpus):
+    parts = [
+        part(corpus, lambda c, _, low=low, high=high: low <= int(c.labels["speaker"][3:]) < high)
+        for low, high in ((0, 5), (5, 7), (7, 10))
+    ]
+    return (Fold(train=parts[0], valid=parts[1], test=parts[2]),)
+
+
+@pytest.fixture(scope="module")
+def by_recording(corpus):
+    parts = [
+        part(corpus, lambda _, i, low=low, high=high: low <= i // 10 % 12 < high)
+        for low, high in ((0, 6), (6, 9), (9, 12))
+    ]
+    return (Fold(train=parts[0], valid=parts[1], test=parts[2]),)
+
+
+def find(evaluation, probe, metric, layer):
+    (found,) = [
+        s
+        for s in evaluation.scores
+        if (s.probe, s.metric, s.layer) == (probe, metric, layer)
+    ]
+    return found
+
+
+def test_planted_information_is_found_in_its_layer_by_every_probe(
+    corpus, features, by_speaker, by_recording
+):
+    for task, folds in (
+        (SPEAKER, by_recording),
+        (EMOTION, by_speaker),
+        (TAGGING, by_recording),
+        (PHONEME, by_speaker),
+    ):
+        result = evaluate(task, corpus, folds, features, seed=0, config=QUICK)
+        for measure in task.measures:
+            for metric in measure.metrics:
+                noise, full, best = (
+                    find(result, measure.probe, metric, layer) for layer in ("in", "L1", "best")
+                )
+                sign = -1 if metric in ("eer", "per") else 1
+                assert sign * full.value > sign * noise.value + 0.1, (task.name, metric)
+                assert full.chosen
+                assert not noise.chosen
+                assert best.value == full.value
+                assert "layer=L1" in best.setting
+                assert full.ci_low <= full.value <= full.ci_high
+
+
+def test_clip_accuracy_is_that_of_sklearn_at_the_chosen_strength(corpus, features, by_recording):
+    result = evaluate(SPEAKER, corpus, by_recording, features, seed=0, config=QUICK)
+    (fold,) = by_recording
+    x = features.pooled(0).double().numpy()
+    y = np.array([c.labels["speaker"] for c in corpus])
+    scaler = StandardScaler().fit(x[list(fold.train)])
+
+    def fit(l2):
+        model = LogisticRegression(C=1 / (l2 * len(fold.train)), tol=1e-8, max_iter=5000)
+        return model.fit(scaler.transform(x[list(fold.train)]), y[list(fold.train)])
+
+    def accuracy(model, clips):
+        return model.score(scaler.transform(x[list(clips)]), y[list(clips)])
+
+    best = max((fit(l2) for l2 in QUICK.logistic_l2), key=lambda m: accuracy(m, fold.valid))
+    assert find(result, "logistic", "accuracy", "in").value == pytest.approx(
+        accuracy(best, fold.test)
+    )
+
+
+def test_test_labels_do_not_reach_any_choice(corpus, features, by_speaker):
+    shuffled = list(corpus.clips)
+    for i in by_speaker[0].test:
+        labels = {**corpus.clips[i].labels, "emotion": EMOTIONS[i % 3]}
+        shuffled[i] = replace(corpus.clips[i], labels=labels)
+    changed = replace(corpus, clips=tuple(shuffled))
+    honest, other = (
+        evaluate(EMOTION, some, by_speaker, features, seed=0, config=QUICK)
+        for some in (corpus, changed)
+    )
+    for ours, theirs in zip(honest.predictions, other.predictions, strict=True):
+        assert ours.settings == theirs.settings
+        assert ours.chosen == theirs.chosen
+        assert np.array_equal(ours.predicted, theirs.predicted)
+    assert [s.value for s in honest.scores] != [s.value for s in other.scores]
+
+
+def test_folds_are_pooled_before_the_metric(corpus, features):
+    thirds = [part(corpus, lambda _, i, k=k: i % 3 == k) for k in range(3)]
+    folds = tuple(
+        Fold(train=thirds[k], valid=thirds[(k + 1) % 3], test=thirds[(k + 2) % 3]) for k in range(3)
+    )
+    result = evaluate(EMOTION, corpus, folds, features, seed=0, config=QUICK)
+    (logistic, _) = result.predictions
+    assert sorted(logistic.clip_ids.tolist()) == [c.id for c in corpus]
+    row = logistic.predicted[logistic.layers.index("L1")]
+    recalls = [
+        (row[logistic.targets == k] == k).mean() for k in range(len(logistic.classes))
+    ]
+    assert find(result, "logistic", "uar", "L1").value == pytest.approx(np.mean(recalls))
+
+
+def test_frames_are_scored_on_one_grid_whatever_the_frame_rate(corpus, by_speaker):
+    slow, fast = (
+        evaluate(
+            PHONEME, corpus, by_speaker, Planted(corpus, frame_rate_hz=rate), seed=0, config=QUICK
+        ).predictions[0]
+        for rate in (25, 100)
+    )
+    assert np.array_equal(slow.clip_ids, fast.clip_ids)
+    assert np.array_equal(slow.time_s, fast.time_s)
+    assert np.array_equal(slow.targets, fast.targets)
+    # Six phones of 100 ms each, 5 grid points a phone, 36 test clips.
+    assert len(slow.targets) == 36 * 30
+
+
+def test_units_of_classes_unknown_to_train_are_errors_and_noted(corpus, features, by_speaker):
+    clips = tuple(
+        replace(c, labels={**c.labels, "emotion": "bored"}) if i == by_speaker[0].test[0] else c
+        for i, c in enumerate(corpus.clips)
+    )
+    result = evaluate(
+        EMOTION, replace(corpus, clips=clips), by_speaker, features, seed=0, config=QUICK
+    )
+    predictions = result.predictions[0]
+    assert predictions.classes == (*EMOTIONS, "bored")
+    assert (predictions.predicted < 3).all()
+    assert any("1 test units" in note and "bored" in note for note in result.notes)
+
+
+def test_corpus_without_alignment_is_only_transcribed(corpus, features, by_speaker):
+    clips = tuple(
+        replace(c, phones=None, phone_sequence=tuple(s.label for s in c.phones)) for c in corpus
+    )
+    result = evaluate(
+        PHONEME, replace(corpus, clips=clips), by_speaker, features, seed=0, config=QUICK
+    )
+    assert {s.probe for s in result.scores} == {"ctc"}
+    assert any("logistic" in note for note in result.notes)
+
+
+def test_same_seed_gives_the_same_bytes(corpus, features, by_speaker):
+    first, second = (
+        evaluate(PHONEME, corpus, by_speaker, features, seed=3, config=QUICK) for _ in range(2)
+    )
+    assert first.scores == second.scores
+
+
+def test_chance_is_the_known_value(corpus, by_speaker, by_recording):
+    uar, accuracy, tags, phones = (
+        {s.metric: s for s in chance_scores(task, corpus, folds, seed=0)}
+        for task, folds in (
+            (EMOTION, by_speaker),
+            (SPEAKER, by_recording),
+            (TAGGING, by_recording),
+            (PHONEME, by_speaker),
+        )
+    )
+    assert uar["uar"].value == pytest.approx(1 / 3)
+    assert accuracy["accuracy"].value == pytest.approx(0.1)
+    assert accuracy["eer"].value == pytest.approx(0.5)
+    assert tags["macro_auc"].value == pytest.approx(0.5)
+    assert phones["per"].value == pytest.approx(1.0)
+    test = [corpus.clips[i] for i in by_recording[0].test]
+    prevalence = np.mean([[tag in c.tags for tag in TAGS] for c in test])
+    assert tags["map"].value == pytest.approx(prevalence)
+    assert all(s.layer == "" and s.probe == "majority" for s in uar.values())
