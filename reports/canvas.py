@@ -17,8 +17,8 @@ from probe_bench.reports.style import PAPER, Look
 
 __all__ = ["Cell", "Entry", "Sheet", "line_style", "new_sheet", "shorten"]
 
-CELL_WIDTH_IN, CELL_HEIGHT_IN = 3.5, 2.35
-LEFT_IN, RIGHT_IN, TOP_IN, BOTTOM_IN = 0.5, 0.2, 0.27, 0.58
+CELL_WIDTH_IN, PLOT_HEIGHT_IN = 3.5, 1.5
+LEFT_IN, RIGHT_IN, TOP_IN = 0.5, 0.2, 0.27
 LEGEND_ROW_IN = 0.16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,20 +61,30 @@ class Sheet:
     alts: list[tuple[str, str]] = field(default_factory=list)
 
 
-def new_sheet(name: str, n_panels: int, legend: Sequence[Entry]) -> Sheet:
-    """Lay out empty panels, two to a row, under a legend."""
+def new_sheet(
+    name: str, n_panels: int, legend: Sequence[Entry], *, bottom_in: float = 0.6
+) -> Sheet:
+    """Lay out empty panels, two to a row, under a legend.
+
+    Args:
+        name: File name without ending.
+        n_panels: At least one.
+        legend: Shared by all panels.
+        bottom_in: Room for ticks and label of the horizontal axis.
+    """
+    cell_height_in = TOP_IN + PLOT_HEIGHT_IN + bottom_in
     columns = min(2, n_panels)
     rows = math.ceil(n_panels / columns)
     width_in = columns * CELL_WIDTH_IN
     legend_columns = _legend_columns(legend, width_in)
     legend_in = math.ceil(len(legend) / legend_columns) * LEGEND_ROW_IN + 0.1 if legend else 0.0
-    height_in = rows * CELL_HEIGHT_IN + legend_in
+    height_in = rows * cell_height_in + legend_in
     figure = Figure(figsize=(width_in, height_in))
     cells = []
     for index in range(n_panels):
         left_in = (index % columns) * CELL_WIDTH_IN
-        top_in = legend_in + (index // columns) * CELL_HEIGHT_IN
-        box_in = (left_in, top_in, CELL_WIDTH_IN, CELL_HEIGHT_IN)
+        top_in = legend_in + (index // columns) * cell_height_in
+        box_in = (left_in, top_in, CELL_WIDTH_IN, cell_height_in)
         axes = figure.add_axes(_inner(box_in, width_in, height_in))
         axes.set_gid(f"cell-{index}")
         cells.append(Cell(axes=axes, box_pt=_points(box_in)))
@@ -87,12 +97,12 @@ def _inner(
     box_in: tuple[float, float, float, float], width_in: float, height_in: float
 ) -> tuple[float, float, float, float]:
     """Axes rectangle of a cell, in figure fractions from the bottom left."""
-    left, top, width, height = box_in
+    left, top, width, _ = box_in
     return (
         (left + LEFT_IN) / width_in,
-        1 - (top + height - BOTTOM_IN) / height_in,
+        1 - (top + TOP_IN + PLOT_HEIGHT_IN) / height_in,
         (width - LEFT_IN - RIGHT_IN) / width_in,
-        (height - TOP_IN - BOTTOM_IN) / height_in,
+        PLOT_HEIGHT_IN / height_in,
     )
 
 
@@ -131,5 +141,5 @@ def line_style(look: Look) -> dict[str, Any]:
         "markerfacecolor": PAPER if look.hollow else look.colour,
         "markeredgecolor": look.colour,
         "markeredgewidth": 0.8,
-        "markersize": 3.4 if look.hollow else 4.2,
+        "markersize": look.size,
     }

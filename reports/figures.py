@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet
 from probe_bench.reports.layer_axis import draw_layer_axis
 from probe_bench.reports.metrics import MetricText, Score, metric_text
-from probe_bench.reports.style import CHANCE, INK, LOGMEL, TWINS, Look, looks
+from probe_bench.reports.style import CHANCE, FEW, INK, LOGMEL, TWINS, Look, looks
 from probe_bench.reports.tables import (
     Panel,
     best,
@@ -22,10 +23,7 @@ from probe_bench.reports.tables import (
     twin_name,
 )
 
-__all__ = ["FEW", "draw_series", "legend_entries", "logmel_names", "looks_here", "task_curves"]
-
-FEW = 4
-"""Up to so many encoders are drawn with bands, each with its own twin; more would only blur."""
+__all__ = ["draw_series", "legend_entries", "logmel_names", "looks_here", "task_curves"]
 
 
 def task_curves(table: pd.DataFrame, panels: Sequence[Panel], name: str) -> Sheet | None:
@@ -88,6 +86,7 @@ def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame) -> tuple[str, str]
     title = f"{panel.task} · {panel.corpus}"
     axes.set_title(title)
     axes.set_ylabel(text.axis)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
     return title, _describe(rows, list(shown), text)
 
 
@@ -102,7 +101,7 @@ def _draw_chance(axes: Axes, chance: Score | None, text: MetricText) -> None:
         return
     below = level < low
     axes.annotate(
-        f"{'↓' if below else '↑'} chance {text.full(replace(chance, low=math.nan))}",
+        f"{'↓' if below else '↑'} chance {text.full(replace(chance, low=math.nan, high=math.nan))}",
         (1, 0 if below else 1),
         xycoords="axes fraction",
         xytext=(0, 2 if below else -2),
@@ -123,7 +122,9 @@ def draw_series(
         return
     depths, values, lows, highs = _columns(mine, text)
     if band:
-        axes.fill_between(depths, lows, highs, color=look.colour, alpha=0.17, linewidth=0)
+        axes.fill_between(depths, lows, highs, color=look.colour, alpha=0.13, linewidth=0)
+        for edge in (lows, highs):
+            axes.plot(depths, edge, color=look.colour, alpha=0.5, linewidth=0.5)
     axes.plot(depths, values, **line_style(look))
 
 
@@ -143,7 +144,7 @@ def _draw_level(
     score = score_of(mine.iloc[0])
     if np.isfinite(score.low) and np.isfinite(score.high):
         ends = (score.low * text.scale, score.high * text.scale)
-        axes.axhspan(*ends, color=look.colour, alpha=0.13, linewidth=0)
+        axes.axhspan(*ends, color=look.colour, alpha=0.1, linewidth=0)
     axes.axhline(score.value * text.scale, **{**line_style(look), "marker": None})
 
 
@@ -159,8 +160,8 @@ def _ring_chosen(
     depths, values, lows, highs = _columns(mine, text)
     axes.vlines(depths, lows, highs, color=look.colour, linewidth=1.1)
     axes.plot(
-        depths, values, marker=look.marker, markersize=7, markerfacecolor=look.colour,
-        markeredgecolor=INK, markeredgewidth=1.1,
+        depths, values, marker=look.marker, markersize=look.size + 2.8, markerfacecolor=look.colour,
+        markeredgecolor=INK, markeredgewidth=1.0,
     )  # fmt: skip
 
 

@@ -11,14 +11,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from probe_bench.reports.canvas import Sheet
-from probe_bench.reports.figures import FEW, task_curves
+from probe_bench.reports.figures import task_curves
 from probe_bench.reports.modulation import cutoff_curves, spectra
 from probe_bench.reports.record import FILTERS, Record, read_record
-from probe_bench.reports.style import RC
+from probe_bench.reports.style import FEW, RC
 from probe_bench.reports.svg import inline_panels, save_sheet, swatch
 from probe_bench.reports.tables import distinct, headline_panels, join_runs, panels, subjects
 from probe_bench.reports.views import COLUMNS, filters, headline_groups, table_rows
-from probe_bench.reports.wording import sentences
+from probe_bench.reports.wording import findings
 
 __all__ = ["render"]
 
@@ -101,7 +101,7 @@ def _page(
         script=_asset("report.js"),
         n_subjects=len(names),
         few=len(names) <= FEW,
-        sentences=sentences(table),
+        findings=findings(table),
         headlines=headline_groups(table),
         sheets=plates,
         columns=COLUMNS,

@@ -40,6 +40,7 @@ class MetricText:
         scale: Factor from the stored number to the shown one.
         lower_is_better: Errors are, hits are not.
         ranked: Whether one value can be called better than another.
+        censored_sign: Which side of a censored value the truth lies on.
     """
 
     label: str
@@ -48,6 +49,7 @@ class MetricText:
     scale: float = 1.0
     lower_is_better: bool = False
     ranked: bool = True
+    censored_sign: str = ">"
 
     @property
     def axis(self) -> str:
@@ -60,15 +62,21 @@ class MetricText:
         if not score.measured:
             return "not measurable"
         text = f"{score.value * self.scale:.{self._decimals(score)}f}"
-        return f"> {text}" if score.censored else text
+        return f"{self.censored_sign} {text}" if score.censored else text
 
     def interval(self, score: Score) -> str:
-        """Write the interval as `[low, high]`; empty where there is none."""
-        if not score.measured or not math.isfinite(score.low):
+        """Write the interval as `[low, high]`; empty where there is none.
+
+        An end that lies beyond what could be measured is written as 0 or ∞.
+        """
+        ends = (score.low, score.high)
+        if not score.measured or not any(math.isfinite(end) for end in ends):
             return ""
         decimals = self._decimals(score)
-        low = f"{score.low * self.scale:.{decimals}f}"
-        high = f"{score.high * self.scale:.{decimals}f}" if math.isfinite(score.high) else "beyond"
+        low, high = (
+            f"{end * self.scale:.{decimals}f}" if math.isfinite(end) else beyond
+            for end, beyond in zip(ends, ("0", "∞"), strict=True)
+        )
         return f"[{low}, {high}]"
 
     def full(self, score: Score) -> str:
@@ -101,6 +109,9 @@ METRICS: Mapping[str, MetricText] = {
     "eer": _share("equal error rate", "EER", lower_is_better=True),
     "per": _share("phone error rate", "PER", lower_is_better=True),
     "support_hz": MetricText(label="support cutoff", unit="Hz", ranked=False),
+    "support_low_hz": MetricText(
+        label="lower support cutoff", unit="Hz", ranked=False, censored_sign="<"
+    ),
     "emphasis_hz": MetricText(label="emphasis cutoff", unit="Hz", ranked=False),
     "speed_hz": MetricText(label="output speed", unit="Hz", ranked=False),
     "support_r2": MetricText(label="readout R²", ranked=False),

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet
-from probe_bench.reports.figures import FEW, legend_entries, logmel_names, looks_here
+from probe_bench.reports.figures import legend_entries, logmel_names, looks_here
 from probe_bench.reports.layer_axis import draw_layer_axis
 from probe_bench.reports.metrics import metric_text
-from probe_bench.reports.style import CHANCE, LOGMEL, TWINS, Look, depth_colours
+from probe_bench.reports.style import CHANCE, FEW, LOGMEL, TWINS, Look, depth_colours
 from probe_bench.reports.tables import (
     ANALYSIS,
     corpora,
@@ -26,7 +26,7 @@ __all__ = ["cutoff_curves", "spectra"]
 
 HZ_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 LINES_IN_LEGEND = 6
-NYQUIST = Look(colour="#7b7d85", dashes=(4, 1, 1, 1), width=0.9)
+NYQUIST = Look(colour="#7b7d85", dashes=(4.0, 1.0, 1.0, 1.0), width=0.9)
 
 
 def cutoff_curves(table: pd.DataFrame, name: str) -> Sheet | None:
@@ -74,13 +74,15 @@ def _draw_cutoff(axes: Axes, mine: pd.DataFrame, look: Look, shift: float) -> No
     depths = measured["depth"].to_numpy(float) + shift
     values = measured["value"].to_numpy(float)
     axes.plot(depths, values, **line_style(look))
-    axes.vlines(depths, measured["ci_low"], measured["ci_high"], color=look.colour, linewidth=1)
-    for depth, value in zip(depths, values, strict=True):
-        if bool(measured["censored"].iloc[int(np.argmin(abs(depths - depth)))]):
-            axes.annotate(
-                "", (depth, value * 1.35), (depth, value),
-                arrowprops={"arrowstyle": "-|>", "color": look.colour, "shrinkA": 0, "shrinkB": 0},
-            )  # fmt: skip
+    lows, highs = measured["ci_low"].fillna(measured["value"]), measured["ci_high"]
+    axes.vlines(depths, lows, highs.fillna(measured["value"]), color=look.colour, linewidth=1)
+    # An interval that has a lower end alone, or a censored value, goes on beyond the measurement.
+    beyond = measured["censored"] | (highs.isna() & measured["ci_low"].notna())
+    for depth, value in zip(depths[beyond], values[beyond], strict=True):
+        axes.annotate(
+            "", (depth, value * 1.35), (depth, value),
+            arrowprops={"arrowstyle": "-|>", "color": look.colour, "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip
     missing = mine.loc[mine["value"].isna(), "depth"].to_numpy(float) + shift
     floor = np.full(len(missing), 0.04)
     axes.plot(
@@ -133,7 +135,7 @@ def spectra(table: pd.DataFrame, metric: str, name: str) -> Sheet | None:
     if metric == "support_gain":
         legend.append(Entry(label="half power (−3 dB)", look=CHANCE))
     legend.append(Entry(label="half the frame rate", look=NYQUIST))
-    sheet = new_sheet(name, len(pairs), legend)
+    sheet = new_sheet(name, len(pairs), legend, bottom_in=0.42)
     for (encoder, corpus), cell in zip(pairs, sheet.cells, strict=True):
         here = rows[rows["corpus"] == corpus]
         sheet.alts.append(_draw_spectra(cell.axes, here, metric, encoder, corpus))

@@ -5,14 +5,14 @@ and dashes tell encoders apart without any colour.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["CHANCE", "GRID", "INK", "LOGMEL", "PAPER", "RC", "TWINS", "Look", "depth_colours", "looks"]
+__all__ = ["CHANCE", "FEW", "GRID", "INK", "LOGMEL", "PAPER", "RC", "TWINS", "Look", "depth_colours", "looks"]
 
 INK, PAPER, GRID = "#1b1c20", "#fefefe", "#dcdde1"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6d46")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
-DASHES: tuple[tuple[float, ...], ...] = ((), (7, 1.2), (4, 1, 1, 1), (2.5, 0.9))
+DASHES: tuple[tuple[float, ...], ...] = ((), (7.0, 1.2), (4.0, 1.0, 1.0, 1.0), (2.5, 0.9))
 
 # No run of the figures may depend on a user's matplotlibrc, on the clock or on random ids.
 RC: Mapping[str, object] = {
@@ -36,7 +36,9 @@ RC: Mapping[str, object] = {
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "legend.fontsize": 7,
-    "legend.frameon": False,
+    "legend.edgecolor": "none",
+    "legend.facecolor": PAPER,
+    "legend.framealpha": 1.0,
     "legend.labelcolor": INK,
     "lines.linewidth": 1.6,
     "lines.markersize": 4.2,
@@ -57,6 +59,10 @@ RC: Mapping[str, object] = {
 }
 
 
+FEW = 4
+"""Up to so many encoders are drawn with bands, each with its own twin; more would only blur."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
     """How one series is drawn.
@@ -66,6 +72,7 @@ class Look:
         marker: Matplotlib marker; empty for none.
         dashes: On and off lengths in line widths; empty for a solid line.
         width: Line width in points.
+        size: Marker size in points.
         hollow: Whether the markers are empty.
     """
 
@@ -73,6 +80,7 @@ class Look:
     marker: str = ""
     dashes: tuple[float, ...] = ()
     width: float = 1.6
+    size: float = 4.2
     hollow: bool = False
 
     @property
@@ -83,21 +91,24 @@ class Look:
     @property
     def twin(self) -> "Look":
         """How the random twin of this encoder is drawn: thin, dotted and hollow."""
-        return Look(colour=self.colour, marker=self.marker, dashes=(1, 1.6), width=0.9, hollow=True)
+        return replace(self, dashes=(1.0, 1.6), width=0.9, size=3.4, hollow=True)
 
 
-LOGMEL = Look(colour="#7b7d85", dashes=(5, 2), width=1.1)
-TWINS = Look(colour="#9a9ca4", dashes=(1, 1.6), width=0.8)
-CHANCE = Look(colour="#7b7d85", dashes=(1, 2), width=0.9)
+LOGMEL = Look(colour="#7b7d85", dashes=(5.0, 2.0), width=1.1)
+TWINS = Look(colour="#9a9ca4", dashes=(1.0, 1.6), width=0.8)
+CHANCE = Look(colour="#7b7d85", dashes=(1.0, 2.0), width=0.9)
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """Give every encoder its own look, by its place in the list."""
+    """Give every encoder its own look, by its place in the list; many of them are drawn thinner."""
+    few = len(names) <= FEW
     return {
         name: Look(
             colour=COLOURS[index % len(COLOURS)],
             marker=MARKERS[index % len(MARKERS)],
             dashes=DASHES[index % len(DASHES)],
+            width=1.6 if few else 1.0,
+            size=4.2 if few else 2.8,
         )
         for index, name in enumerate(names)
     }

@@ -213,7 +213,8 @@ def _baselines(table: pd.DataFrame, panel: Panel, row: pd.Series) -> dict[str, S
     found = {}
     twin = rows[(rows["role"] == "random") & (rows["encoder"] == f"{TWIN_PREFIX}{row['encoder']}")]
     logmel = rows[rows["role"] == "logmel"]
-    for role, mine in (("random", twin), ("logmel", _same_rate(logmel, row))):
+    mine_at_hz = rows.loc[rows["encoder"] == row["encoder"], "frame_rate_hz"].max()
+    for role, mine in (("random", twin), ("logmel", _nearest_rate(logmel, mine_at_hz))):
         result = best(mine, str(mine["name"].iloc[0])) if len(mine) else None
         if result is not None:
             found[role] = result[1]
@@ -221,10 +222,10 @@ def _baselines(table: pd.DataFrame, panel: Panel, row: pd.Series) -> dict[str, S
     return found if chance is None else {**found, "chance": chance}
 
 
-def _same_rate(logmel: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """Rows of the log-mel whose frame rate is nearest to the encoder's."""
-    distance = (logmel["frame_rate_hz"] - row["frame_rate_hz"]).abs().fillna(0.0)
-    if logmel.empty:
+def _nearest_rate(logmel: pd.DataFrame, frame_rate_hz: float) -> pd.DataFrame:
+    """Rows of the log-mel whose frame rate is nearest to an encoder's."""
+    distance = (logmel["frame_rate_hz"] - frame_rate_hz).abs()
+    if distance.isna().all():
         return logmel
     return logmel[logmel["name"] == logmel.loc[distance.idxmin(), "name"]]
 

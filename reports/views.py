@@ -208,9 +208,9 @@ def filters(rows: Sequence[TableRow]) -> list[Filter]:
     return found
 
 
-def _key(number: float) -> str:
+def _key(number: float | int) -> str:
     return f"{number:.9g}" if math.isfinite(number) else ""
 
 
-def _plain(number: float) -> str:
+def _plain(number: float | int) -> str:
     return f"{number:.6g}" if math.isfinite(number) else ""

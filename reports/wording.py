@@ -1,6 +1,7 @@
 """Results in plain words: verdicts against baselines and the sentences of the summary."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
@@ -9,18 +10,34 @@ from probe_bench.reports.metrics import Score, metric_text
 from probe_bench.reports.tables import ANALYSIS, Headline, headlines, layer_rows, score_of, subjects
 
 __all__ = [
-    "BASELINES",
+    "Finding",
     "Verdict",
     "cutoff_sentence",
     "cutoff_span",
-    "sentence",
-    "sentences",
+    "findings",
     "verdict",
 ]
 
 Verdict = Literal["beats", "cannot be told from", "is below"]
 
-BASELINES = {"random": "its random twin", "logmel": "log-mel", "chance": "chance"}
+BASELINES = {"random": "its random twin", "logmel": "log-mel"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What the rows show about one encoder, in words.
+
+    Attributes:
+        name: Encoder as displayed.
+        verdicts: Against its random twin and log-mel, a clause each; the encoder is the subject.
+        layers: Best layer and score of every task.
+        cutoff: How fast its first and last layer can follow.
+    """
+
+    name: str
+    verdicts: str
+    layers: str
+    cutoff: str
 
 
 def verdict(score: Score, baseline: Score, metric: str) -> Verdict | None:
@@ -40,48 +57,52 @@ def verdict(score: Score, baseline: Score, metric: str) -> Verdict | None:
     return "cannot be told from"
 
 
-def sentences(table: pd.DataFrame) -> dict[str, str]:
-    """One paragraph for every encoder under test."""
+def findings(table: pd.DataFrame) -> list[Finding]:
+    """Say what the rows show about every encoder under test."""
     found = headlines(table)
-    return {
-        name: sentence(name, [h for h in found if h.name == name], table)
-        for name in subjects(table)
-    }
+    return [_finding(table, name, [h for h in found if h.name == name]) for name in subjects(table)]
 
 
-def sentence(name: str, mine: Sequence[Headline], table: pd.DataFrame) -> str:
-    """What the rows say about one encoder, in one paragraph."""
-    parts = [_against(name, mine, role) for role in ("random", "logmel")]
-    lead = [part for part in parts if part]
-    best = "; ".join(_best_layer(headline) for headline in mine)
-    cutoff = cutoff_sentence(table, name)
-    return " ".join([*lead, *([f"Best layers: {best}."] if best else []), cutoff]).strip()
+def _finding(table: pd.DataFrame, name: str, mine: Sequence[Headline]) -> Finding:
+    clauses = [_against(mine, role) for role in ("random", "logmel")]
+    return Finding(
+        name=name,
+        verdicts="; ".join(clause for clause in clauses if clause),
+        layers="; ".join(_best_layer(headline, mine) for headline in mine),
+        cutoff=cutoff_sentence(table, name),
+    )
 
 
-def _best_layer(headline: Headline) -> str:
+def _best_layer(headline: Headline, mine: Sequence[Headline]) -> str:
     text = metric_text(headline.panel.metric)
     where = f" at {headline.layer}" if headline.layer else ""
-    return f"{headline.panel.task}{where}, {text.full(headline.score)} {text.label}"
+    label = text.short or text.label
+    return f"{_task(headline, mine)}{where}, {label} {text.full(headline.score)}"
 
 
-def _against(name: str, mine: Sequence[Headline], role: str) -> str:
+def _task(headline: Headline, mine: Sequence[Headline]) -> str:
+    """Name a task, with its corpus where it was measured on several."""
+    task, corpus = headline.panel.task, headline.panel.corpus
+    several = sum(other.panel.task == task for other in mine) > 1
+    return f"{task} on {corpus}" if several else task
+
+
+def _against(mine: Sequence[Headline], role: str) -> str:
     """Count the verdicts against one baseline and name the tasks of each."""
     tasks: dict[Verdict, list[str]] = {}
     for headline in mine:
         if role in headline.baselines:
             found = verdict(headline.score, headline.baselines[role], headline.panel.metric)
             if found is not None:
-                tasks.setdefault(found, []).append(headline.panel.task)
+                tasks.setdefault(found, []).append(_task(headline, mine))
     total = sum(len(names) for names in tasks.values())
     order: tuple[Verdict, ...] = ("beats", "cannot be told from", "is below")
-    clauses = [
-        f"{kind} {'it' if position else BASELINES[role]} on {_join(tasks[kind])}"
-        for position, kind in enumerate(kind for kind in order if kind in tasks)
-    ]
-    if not clauses:
-        return ""
-    won = len(tasks.get("beats", []))
-    return f"{name} {_join(clauses)} ({won} of {total} {'task' if total == 1 else 'tasks'})."
+    clauses = []
+    for kind in (kind for kind in order if kind in tasks):
+        whom = "it" if clauses else BASELINES[role]
+        of = "" if clauses else f" of {total} {'task' if total == 1 else 'tasks'}"
+        clauses.append(f"{kind} {whom} on {len(tasks[kind])}{of} ({', '.join(tasks[kind])})")
+    return _join(clauses) if clauses else ""
 
 
 def cutoff_span(table: pd.DataFrame, name: str) -> list[tuple[str, Score]]:
@@ -96,7 +117,7 @@ def cutoff_sentence(table: pd.DataFrame, name: str) -> str:
     """How fast the first and the last layer can follow the sound."""
     text = metric_text("support_hz")
     ends = [f"{text.full(score)} at {layer}" for layer, score in cutoff_span(table, name)]
-    return f"Supports modulations up to {' and '.join(ends)}." if ends else ""
+    return f"Support cutoff: {', '.join(ends)}." if ends else ""
 
 
 def _join(words: Sequence[str]) -> str:

@@ -1,11 +1,17 @@
 """Result rows as a real run writes them, made from smooth curves and a seed."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pytest
 
+from probe_bench.reports.html import render
+from probe_bench.reports.tables import join_runs
 from probe_bench.rows import Role, Row, write_rows
 
 TASKS = (
@@ -62,7 +68,7 @@ def encoder_rows(
         scores = [row.value or 0.0 for row in curve]
         pick = int(np.argmin(scores) if metric in ("eer", "per") else np.argmax(scores))
         rows += [replace(row, chosen=index == pick) for index, row in enumerate(curve)]
-        rows.append(replace(curve[pick], layer="best", chosen=True))
+        rows.append(replace(curve[pick], layer="best", chosen=True, depth=None, dim=None, frame_rate_hz=None))
     return rows
 
 
@@ -74,7 +80,7 @@ def modulation_rows(
     for index, (layer, cutoff_hz) in enumerate(zip(layers, cutoffs_hz, strict=True)):
         mine = base(
             **common, role=role, layer=layer, depth=index / max(1, len(layers) - 1), dim=96,
-            frame_rate_hz=100.0, probe="readout_mtf", split="test", n=400,
+            frame_rate_hz=100.0, probe="readout", split="all", n=400,
         )  # fmt: skip
         censored = cutoff_hz is not None and cutoff_hz >= 40
         value = None if cutoff_hz is None else min(cutoff_hz, 40.0)
@@ -163,7 +169,7 @@ def made_record(rows: list[Row]) -> dict[str, object]:
         },
         "encoders": [
             {"name": name, "role": next(iter(found.values())).role, "sample_rate_hz": 16000,
-             "fingerprint": f"{abs(hash_of(name)):064x}", "n_parameters": 812_345,
+             "fingerprint": sha256(name.encode()).hexdigest(), "n_parameters": 812_345,
              "layers": [{"name": layer, "dim": row.dim, "frame_rate_hz": row.frame_rate_hz,
                          "first_frame_s": 0.0125} for layer, row in found.items()]}
             for name, found in layers.items()
@@ -184,5 +190,27 @@ def made_record(rows: list[Row]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def hash_of(text: str) -> int:
-    return int.from_bytes(text.encode()[:32].ljust(32, b"."), "big")
+@pytest.fixture(scope="session")
+def make_rows() -> Callable[..., list[Row]]:
+    """`make_rows(encoders={name: blocks}, seed=0)`."""
+    return made_rows
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., Path]:
+    """`make_run(folder, rows, record=True)`."""
+    return write_run
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two encoders with its rendered report; not to be written to."""
+    folder = write_run(tmp_path_factory.mktemp("runs") / "both", made_rows())
+    render([folder], folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def table(run: Path) -> pd.DataFrame:
+    """The rows of `run`."""
+    return join_runs([run])

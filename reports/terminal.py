@@ -1,0 +1,94 @@
+"""The summary that a run ends with on the terminal."""
+
+import pandas as pd
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from probe_bench.reports.metrics import metric_text
+from probe_bench.reports.tables import ANALYSIS, name_series, subjects
+from probe_bench.reports.views import Baseline, HeadlineGroup, headline_groups
+from probe_bench.reports.wording import cutoff_span
+
+__all__ = ["summary"]
+
+COLOURS = {"▲": "green", "≈": "yellow", "▼": "red"}
+LEGEND = "▲ beats  ≈ cannot be told from (95 % intervals overlap)  ▼ is below"
+
+
+def summary(table: pd.DataFrame) -> Group:
+    """Lay out the headline of every encoder and task, and the span of support cutoffs.
+
+    Args:
+        table: Rows as `read_rows` gives them.
+
+    Returns:
+        Something rich can print; names from outside are never read as markup.
+    """
+    table = name_series(table)
+    parts: list[Table | Text] = []
+    groups = headline_groups(table)
+    if groups:
+        parts += [_scores(table), Text(LEGEND, style="dim")]
+    if (table["task"] == ANALYSIS).any():
+        parts.append(_cutoffs(table))
+    return Group(*(parts or [Text("No result rows.")]))
+
+
+def _scores(table: pd.DataFrame) -> Table:
+    """One line an encoder and task."""
+    grid = Table(
+        title="Test score at the layer picked on validation data",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for heading in ("Task", "Encoder", "Layer"):
+        grid.add_column(heading, overflow="fold")
+    for heading in ("Score [95 %]", "Twin", "Log-mel", "Chance"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    for group in headline_groups(table):
+        for index, line in enumerate(group.lines):
+            labels = _labels(group, index)
+            grid.add_row(
+                Text(labels),
+                Text(line.name),
+                Text(line.layer),
+                Text(f"{line.value} {line.interval}"),
+                *(_baseline(cell) for cell in line.baselines),
+                end_section=index == len(group.lines) - 1,
+            )
+    return grid
+
+
+def _labels(group: HeadlineGroup, index: int) -> str:
+    """Spread task, metric and corpus over the lines of a group; the last line takes what is left."""
+    labels = [group.task, group.metric, group.corpus]
+    last = index == len(group.lines) - 1
+    return "\n".join(labels[index:] if last else labels[index : index + 1])
+
+
+def _baseline(cell: Baseline | None) -> Text:
+    if cell is None:
+        return Text("–", style="dim")
+    return Text.assemble((cell.sign, COLOURS.get(cell.sign, "")), " ", cell.value)
+
+
+def _cutoffs(table: pd.DataFrame) -> Table:
+    """Support cutoffs of the first and the last layer of every encoder."""
+    text = metric_text("support_hz")
+    grid = Table(
+        title="Support cutoff (Hz): how fast a layer can follow",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for heading in ("Encoder", "First layer", "Last layer"):
+        grid.add_column(heading)
+    controls = table.loc[table["role"] == "logmel", "name"].unique()
+    for name in [*subjects(table), *(str(control) for control in controls)]:
+        span = cutoff_span(table, name)
+        ends = [f"{layer}: {text.number(s)} {text.interval(s)}".rstrip() for layer, s in span]
+        grid.add_row(Text(name), *(Text(end) for end in (ends + ["–", "–"])[:2]))
+    return grid

@@ -1,0 +1,48 @@
+"""The summary on the terminal."""
+
+import io
+from dataclasses import replace
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from probe_bench.reports.terminal import summary
+from probe_bench.rows import Row, read_rows
+
+
+def printed(table: object, width: int = 100) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(table)
+    return stream.getvalue()
+
+
+def test_the_summary_shows_scores_baselines_and_cutoffs(run: Path) -> None:
+    table = read_rows(run / "results.csv")
+    text = printed(summary(table))
+    best = table[(table["layer"] == "best") & table["metric"].isin(["accuracy", "uar", "map"])]
+    for value in best["value"]:
+        assert f"{100 * value:.1f}" in text
+    assert "out_norm: 5.0 [4.7, 5.4]" in text
+    assert "in: > 40" in text
+
+
+def test_it_fits_80_columns(run: Path) -> None:
+    lines = printed(summary(read_rows(run / "results.csv")), width=80).splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert any("audio-jepa" in line or "audio-jep" in line for line in lines)
+
+
+def test_names_from_outside_are_not_markup(
+    make_rows: Callable[..., list[Row]], make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_run(tmp_path / "run", make_rows({"[red]x[/nope]": 4}))
+    assert "[red]x[/nope]" in printed(summary(read_rows(folder / "results.csv")), width=120)
+
+
+def test_rows_of_chance_alone_say_so(
+    make_rows: Callable[..., list[Row]], make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = [replace(row, seed=1) for row in make_rows() if row.role == "chance"]
+    folder = make_run(tmp_path / "run", rows)
+    assert "No result rows." in printed(summary(read_rows(folder / "results.csv")))
