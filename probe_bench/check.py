@@ -138,10 +138,15 @@ def _windows(encoder: Encoder, device: str) -> tuple[bool, str]:
     """A full window has every frame that is kept of it, so windows join without a gap."""
     longest = longest_samples(encoder)
     if encoder.window_samples is None:
-        return True, f"clips of any length; cut every {longest / encoder.sample_rate_hz:g} s to bound memory"
+        return (
+            True,
+            f"clips of any length; cut every {longest / encoder.sample_rate_hz:g} s to bound memory",
+        )
     outputs = encoder.encode(_noise(encoder, longest / encoder.sample_rate_hz).to(device))
     *full, _ = cut(3 * longest, encoder)
-    wanted = [max(window.keep[index].stop for window in full) for index in range(len(encoder.layers))]
+    wanted = [
+        max(window.keep[index].stop for window in full) for index in range(len(encoder.layers))
+    ]
     short = [
         f"{layer.name}: {tensor.shape[1]} frames in a window, {stop} needed"
         for layer, tensor, stop in zip(encoder.layers, outputs, wanted, strict=True)

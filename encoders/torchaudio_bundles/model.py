@@ -57,7 +57,8 @@ def _trained(name: str, bundle: Any) -> nn.Module:
         raise CheckpointError(
             f"{file}: not the weights of {name} ({reason}); remove it to download it again"
         ) from error
-    return model.model if bundle._normalize_waveform else model  # type: ignore[no-any-return]  # noqa: SLF001
+    # Some bundles wrap their model to normalise a whole batch; `_recipe` does it clip by clip.
+    return getattr(model, "model", model)  # type: ignore[no-any-return]
 
 
 def _fresh(bundle: Any, seed: int) -> nn.Module:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchaudio
 import transformers
 from torchaudio import pipelines
 from torchaudio.models.wav2vec2.utils import import_huggingface_model
@@ -82,6 +83,17 @@ def test_waveforms_are_normalised_one_by_one(
     clip = 0.1 * torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
     beside_a_loud_one = encoder.encode(torch.cat([clip, 9 * clip]))[-1][:1]
     torch.testing.assert_close(beside_a_loud_one, encoder.encode(clip)[-1], atol=1e-5, rtol=1e-4)
+
+
+def test_a_forced_alignment_bundle_is_unwrapped(
+    tiny_bundle: str, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = getattr(pipelines, tiny_bundle)._params | {"aux_num_out": 4}
+    fields = {"_path": "tiny.pth", "_params": params, "_remove_aux_axis": ()}
+    monkeypatch.setattr(pipelines, "TINY_FA", replace(pipelines.MMS_FA, **fields), raising=False)
+    torch.save(torchaudio.models.wav2vec2_model(**params).state_dict(), hub / "tiny.pth")
+    names = [layer.name for layer in ENCODER.load("TINY_FA", None).layers]
+    assert names == ["cnn", "in", "L1", "L2", "out_norm"]
 
 
 def test_a_random_bundle_needs_no_network(hub: Path) -> None:
