@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported: no test waits for a network
+os.environ["HF_HUB_OFFLINE"] = (
+    "1"  # read when transformers is imported: no test waits for a network
+)
 
 SHAPE: dict[str, Any] = {
     "hidden_size": 32,
@@ -19,7 +21,6 @@ SHAPE: dict[str, Any] = {
     "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 2,
 }
-STABLE: dict[str, Any] = {"do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True}
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def tiny_bundle(monkeypatch: pytest.MonkeyPatch) -> str:
 
     base = pipelines.WAV2VEC2_LARGE_LV60K
     params = base._params | {
-        "extractor_conv_layer_config": [(16, k, s) for k, s in zip((10, 3, 3, 3, 3, 2, 2), (5,) + (2,) * 6)],
+        "extractor_conv_layer_config": [(16, 10, 5), *[(16, 3, 2)] * 4, *[(16, 2, 2)] * 2],
         "encoder_embed_dim": 32,
         "encoder_pos_conv_kernel": 16,
         "encoder_pos_conv_groups": 2,
