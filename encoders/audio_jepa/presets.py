@@ -79,7 +79,7 @@ _TINY = Recipe(
     encoder=TransformerShape(dim=128, depth=4, heads=2),
     predictor=TransformerShape(dim=96, depth=2, heads=2),
     masks=PatchMasks(),
-    targets=TargetRule(top_k=4, normalisation="instance"),
+    targets=TargetRule(top_k=4, normalisation="channel"),
     objective="mse",
     teacher=EmaRule(start=0.996, end=0.9999),
     optimiser=OptimiserRule(lr=1e-3, warmup_fraction=0.05, clip_norm=5.0),

@@ -8,7 +8,7 @@ the recipe and the step as JSON. No random state is stored: crops and masks are 
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,14 +33,16 @@ class Checkpoint:
         recipe: What was trained.
         step: Steps done.
         seed: Of initialisation, crops and masks.
-        corpora: Digests of the training data by name.
+        corpora: Names of the training corpora.
+        audio_sha256: Digest of the training audio.
         tensors: By part and name.
     """
 
     recipe: Recipe
     step: int
     seed: int
-    corpora: Mapping[str, str]
+    corpora: Sequence[str]
+    audio_sha256: str
     tensors: Mapping[str, Tensor]
 
 
@@ -50,11 +52,13 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         "recipe": to_json(checkpoint.recipe),
         "step": checkpoint.step,
         "seed": checkpoint.seed,
-        "corpora": dict(checkpoint.corpora),
+        "corpora": list(checkpoint.corpora),
+        "audio_sha256": checkpoint.audio_sha256,
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
-    save_file(tensors, temporary, {"format": _FORMAT, "config": json.dumps(config, sort_keys=True)})
+    about = {"format": _FORMAT, "system": checkpoint.recipe.system}
+    save_file(tensors, temporary, about | {"config": json.dumps(config, sort_keys=True)})
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -90,7 +94,7 @@ def read(path: Path) -> Checkpoint:
 def _parse(path: Path, config: str, tensors: Mapping[str, Tensor]) -> Checkpoint:
     try:
         fields = json.loads(config)
-        fields["recipe"] = from_json(fields["recipe"])
+        fields = {name: from_json(field) for name, field in fields.items()}
         checkpoint = Checkpoint(tensors=tensors, **fields)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(

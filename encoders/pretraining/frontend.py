@@ -1,7 +1,7 @@
 """What every front end is: waveform in, tokens out, with an exact place in time."""
 
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from probe_bench.encoders.pretraining.masks import Grid
 __all__ = ["Frontend", "FrontendShape", "first_frame_s", "frame_rate_hz", "grid", "standardise"]
 
 
+@runtime_checkable
 class FrontendShape(Protocol):
     """Configuration of a front end.
 

@@ -6,7 +6,7 @@ lengthens them, therefore `mask_statistics` measures what was really hidden.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ class Masks:
     targets: Bool[Tensor, "batch groups tokens"]
 
 
+@runtime_checkable
 class MaskSampler(Protocol):
     """Configuration of a sampler; the same generator state gives the same masks."""
 

@@ -72,7 +72,7 @@ def collapse_verdict(encoder: FeatureHealth, stem: FeatureHealth) -> str:
     """
     if stem.std_time < 0.01 * stem.scale:
         return "stem"
-    if max(encoder.std_time, encoder.std_batch) < 0.01 * encoder.scale:
+    if max(encoder.std_time, encoder.std_batch) < 0.05 * encoder.scale:
         return "constant"
     if encoder.std_time < 0.1 * encoder.std_batch:
         return "over-time"

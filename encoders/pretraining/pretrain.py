@@ -94,7 +94,12 @@ def train(
     tape = load_tape(corpora, recipe.sample_rate_hz, recipe.crop_samples)
     trainer = Trainer.start(recipe, tape, seed=seed, device=device)
     blank = Checkpoint(
-        recipe=recipe, step=0, seed=seed, corpora={c.name: c.digest() for c in corpora}, tensors={}
+        recipe=recipe,
+        step=0,
+        seed=seed,
+        corpora=tuple(corpus.name for corpus in corpora),
+        audio_sha256=tape.digest(),
+        tensors={},
     )
     done = _resume(trainer, blank, path) if path.exists() else 0
     log = LogFile.open(out / "log.csv", done)
@@ -115,7 +120,7 @@ def train(
 def _resume(trainer: Trainer, wanted: Checkpoint, path: Path) -> int:
     """Fill the trainer from a checkpoint of the same training; return the steps done."""
     found = checkpoints.read(path)
-    for part in ("recipe", "seed", "corpora"):
+    for part in ("recipe", "seed", "corpora", "audio_sha256"):
         if getattr(found, part) != getattr(wanted, part):
             raise CheckpointError(
                 f"{path}: holds a training with another {part} "
@@ -132,4 +137,4 @@ def _resume(trainer: Trainer, wanted: Checkpoint, path: Path) -> int:
 def _short(value: object) -> str:
     if isinstance(value, Recipe):
         return f"{value.system} {value.size}, {value.steps} steps"
-    return ", ".join(sorted(value)) if isinstance(value, Mapping) else str(value)
+    return ", ".join(value) if isinstance(value, tuple) else str(value)[:12]

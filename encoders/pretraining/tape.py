@@ -1,5 +1,6 @@
 """Training audio: corpora in memory as one 16-bit tape, and random crops from it."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -31,6 +32,12 @@ class Tape:
     samples: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray
+
+    def digest(self) -> str:
+        """Return the sha256 of samples and clip lengths."""
+        total = hashlib.sha256(self.samples.tobytes())
+        total.update(self.lengths.astype(np.int64).tobytes())
+        return total.hexdigest()
 
     def crops(
         self, batch: int, crop_samples: int, rng: np.random.Generator

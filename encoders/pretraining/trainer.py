@@ -60,7 +60,7 @@ class Trainer:
         """What is trained."""
         return self.model.recipe
 
-    def step(self, step: int, *, monitor: bool = False) -> dict[str, float | str]:
+    def step(self, step: int, *, monitor: bool = False) -> dict[str, int | float | str]:
         """Do one step and return what is logged; the monitors cost one more forward pass."""
         recipe, optimiser = self.recipe, self.optimiser
         rng = np.random.default_rng((self.seed, step))
@@ -77,7 +77,7 @@ class Trainer:
         optimiser.step()
         rate = recipe.teacher.rate(step, recipe.steps)
         self.model.update_teacher(rate)
-        row: dict[str, float | str] = {"step": step + 1, "loss": output.loss.item(), "lr": lr}
+        row: dict[str, int | float | str] = {"step": step + 1, "loss": output.loss.item(), "lr": lr}
         row |= {"ema": rate, "grad_norm": norm.item()}
         return row | self._monitor(waveform, masks, output) if monitor else row
 
@@ -95,7 +95,7 @@ class Trainer:
     @torch.no_grad()
     def _monitor(
         self, waveform: Tensor, masks: Masks, output: StepOutput
-    ) -> dict[str, float | str]:
+    ) -> dict[str, int | float | str]:
         recipe, encoder = self.recipe, self.model.encoder
         with self._precision():
             tokens = encoder.tokens(encoder.frontend.features(waveform))

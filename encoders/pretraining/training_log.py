@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 __all__ = ["LogFile", "progress"]
 
-Row = Mapping[str, float | str]
+Row = Mapping[str, int | float | str]
 
 
 @dataclass(frozen=True, kw_only=True)

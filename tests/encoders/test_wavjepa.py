@@ -1,0 +1,103 @@
+"""WavJEPA: geometry of the paper, timing, invariances."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from probe_bench.encoder import Encoder
+from probe_bench.encoders.pretraining.inference import JepaEncoder
+from probe_bench.encoders.pretraining.jepa import Jepa
+from probe_bench.encoders.pretraining.trainer import build_jepa
+from probe_bench.encoders.wavjepa.presets import PRESETS
+
+
+@pytest.fixture(scope="module")
+def encoder() -> JepaEncoder:
+    return JepaEncoder(PRESETS["tiny"], build_jepa(PRESETS["tiny"], 0).encoder, "random:wavjepa")
+
+
+def _noise(batch: int, samples: int) -> Tensor:
+    return 0.1 * torch.randn(batch, samples, generator=torch.Generator().manual_seed(0))
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_base_has_the_published_parameter_counts() -> None:
+    with torch.device("meta"):
+        model = Jepa(PRESETS["base"])
+    assert _count(model.encoder.transformer) == 85_056_000  # 85.06 M
+    assert _count(model.predictor.transformer) == 21_294_336  # 21.3 M
+    assert PRESETS["base"].grid.frames == 200
+
+
+def test_stem_has_the_published_receptive_field() -> None:
+    frontend = PRESETS["base"].frontend
+    assert (frontend.receptive_field_samples, frontend.stride_samples) == (240, 160)
+
+
+def test_layers_and_timing(encoder: JepaEncoder) -> None:
+    assert isinstance(encoder, Encoder)
+    assert [layer.name for layer in encoder.layers] == ["cnn", "in", "L1", "L2", "L3", "L4", "out_norm"]
+    assert {layer.frame_rate_hz for layer in encoder.layers} == {Fraction(100)}
+    assert {layer.first_frame_s for layer in encoder.layers} == {Fraction(240, 32_000)}
+    outputs = encoder.encode(_noise(2, 32_160))
+    assert [tuple(x.shape) for x in outputs] == [(2, 200, layer.dim) for layer in encoder.layers]
+
+
+def test_an_impulse_moves_only_frames_whose_receptive_field_has_it() -> None:
+    stem = build_jepa(PRESETS["tiny"], 0).encoder.frontend
+    # Level and first norm look at the whole crop by design; the convolutions are local.
+    stem.first_norm = nn.Identity()
+    x = _noise(1, 8000)[:, None]
+    touched = x.clone()
+    touched[..., 3200] += 1.0
+
+    def convolve(wave: Tensor) -> Tensor:
+        for conv in stem.convs:  # type: ignore[union-attr]
+            wave = torch.nn.functional.gelu(conv(wave))
+        return wave
+
+    moved = (convolve(x) != convolve(touched)).any(1)[0].nonzero().flatten().tolist()
+    # Frame k sees samples [160 k, 160 k + 240).
+    assert moved == [k for k in range(49) if 160 * k <= 3200 < 160 * k + 240]
+
+
+def test_features_do_not_depend_on_the_batch(encoder: JepaEncoder) -> None:
+    waveform = _noise(3, 16_000)
+    together = encoder.encode(waveform)
+    for i in range(3):
+        alone = encoder.encode(waveform[i : i + 1])
+        for a, b in zip(together, alone, strict=True):
+            torch.testing.assert_close(a[i : i + 1], b, rtol=1e-4, atol=1e-5)
+
+
+def test_level_and_offset_do_not_matter(encoder: JepaEncoder) -> None:
+    waveform = _noise(1, 16_000)
+    for a, b in zip(encoder.encode(waveform), encoder.encode(0.3 * waveform + 0.1), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-3)
+
+
+def test_the_shortest_waveform_gives_one_frame(encoder: JepaEncoder) -> None:
+    outputs = encoder.encode(_noise(1, encoder.min_samples))
+    assert [x.shape[1] for x in outputs] == [1] * len(encoder.layers)
+    assert all(torch.isfinite(x).all() for x in outputs)
+
+
+def test_fingerprint_follows_weights(encoder: JepaEncoder) -> None:
+    recipe = PRESETS["tiny"]
+    same, other = (JepaEncoder(recipe, build_jepa(recipe, s).encoder, "x") for s in (0, 1))
+    assert same.fingerprint == encoder.fingerprint != other.fingerprint
+
+
+def test_a_missing_bundled_checkpoint_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from probe_bench.encoders.pretraining import inference  # noqa: PLC0415
+    from probe_bench.errors import CheckpointError  # noqa: PLC0415
+
+    monkeypatch.setattr(inference, "files", lambda _: tmp_path)
+    with pytest.raises(CheckpointError, match=r"tiny\.safetensors: no such checkpoint"):
+        inference.load_encoder("wavjepa", "", None)
