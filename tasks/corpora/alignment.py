@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from probe_bench.corpus import Segment
 from probe_bench.tasks.corpora.espeak import SAMPLE_RATE_HZ, PhoneEvent, Utterance
 
-__all__ = ["SILENCE", "speech_end_sample", "segments"]
+__all__ = ["SILENCE", "segments", "speech_end_sample"]
 
 SILENCE = "sil"
 

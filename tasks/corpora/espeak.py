@@ -8,6 +8,7 @@ always begins from the same state.
 Source: espeak-ng 1.52, `speak_lib.h`.
 """
 
+import _ctypes
 import csv
 import ctypes
 import shutil
@@ -18,9 +19,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import _ctypes
 import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +111,7 @@ class Synthesiser:
         assert rate_hz == SAMPLE_RATE_HZ, f"espeak-ng runs at {rate_hz} Hz"
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Synthesiser":
         return self
 
     def __exit__(
@@ -151,7 +151,7 @@ class Synthesiser:
         )
 
     def _set_voice(self, voice: str) -> None:
-        with tempfile.NamedTemporaryFile("w", suffix=".voice") as file:
+        with tempfile.NamedTemporaryFile("w", suffix=".voice", encoding="utf-8") as file:
             file.write(voice)
             file.flush()
             self._check(self._library.espeak_ng_SetVoiceByFile(file.name.encode()))

@@ -19,12 +19,12 @@ Event = Callable[[int, np.random.Generator], Samples]
 
 def hum(n: int, rng: np.random.Generator) -> Samples:
     """Steady tone with a few harmonics."""
-    return _harmonics(np.full(n, _log_uniform(rng, 80, 450)), rng.uniform(0.3, 1.5), 6)
+    return _harmonics(np.full(n, _log_uniform(rng, 80.0, 450.0)), rng.uniform(0.3, 1.5), 6)
 
 
 def bell(n: int, rng: np.random.Generator) -> Samples:
     """Struck inharmonic partials by frequency modulation, each strike dying away."""
-    carrier_hz, ratio = _log_uniform(rng, 700, 2000), rng.uniform(2.2, 3.7)
+    carrier_hz, ratio = _log_uniform(rng, 700.0, 2000.0), rng.uniform(2.2, 3.7)
     t = _time_s(n)
     sound = np.zeros(n)
     for at in _onsets(n, rng.uniform(0.3, 0.9), rng, jitter=0.3):
@@ -47,17 +47,17 @@ def clicks(n: int, rng: np.random.Generator) -> Samples:
 def knock(n: int, rng: np.random.Generator) -> Samples:
     """Irregular blows on something that rings low and short."""
     blows = _pulses(n, rng.uniform(0.15, 0.5), rng, decay_s=rng.uniform(0.005, 0.02), jitter=0.35)
-    return _ring(blows, _log_uniform(rng, 120, 400), rng.uniform(0.01, 0.03))
+    return _ring(blows, _log_uniform(rng, 120.0, 400.0), rng.uniform(0.01, 0.03))
 
 
 def crackle(n: int, rng: np.random.Generator) -> Samples:
     """Sparse random clicks of very different strength, as of fire or dust."""
-    return _poisson(n, _log_uniform(rng, 15, 60), rng, decay_s=rng.uniform(0.0005, 0.002))
+    return _poisson(n, _log_uniform(rng, 15.0, 60.0), rng, decay_s=rng.uniform(0.0005, 0.002))
 
 
 def rain(n: int, rng: np.random.Generator) -> Samples:
     """Dense drops over a wide band of noise."""
-    drops = _poisson(n, _log_uniform(rng, 300, 1000), rng, decay_s=0.001)
+    drops = _poisson(n, _log_uniform(rng, 300.0, 1000.0), rng, decay_s=0.001)
     return _unit(drops) + rng.uniform(0.2, 0.8) * coloured_noise(n, rng.uniform(-0.2, 0.6), rng)
 
 
@@ -66,19 +66,19 @@ def wind(n: int, rng: np.random.Generator) -> Samples:
     slow = np.cumsum(rng.standard_normal(n // 400 + 2))
     slow = np.interp(np.arange(n), np.arange(len(slow)) * 400, slow - slow.mean())
     slow = _unit(slow)
-    noise = _band(coloured_noise(n, -1.0, rng), 100, _log_uniform(rng, 300, 1000))
+    noise = _band(coloured_noise(n, -1.0, rng), 100.0, _log_uniform(rng, 300.0, 1000.0))
     return noise * np.exp(rng.uniform(0.7, 1.2) * slow)
 
 
 def hiss(n: int, rng: np.random.Generator) -> Samples:
     """Steady noise in a random band, as of steam or a fan."""
-    low_hz = _log_uniform(rng, 1500, 4500)
+    low_hz = _log_uniform(rng, 1500.0, 4500.0)
     return _band(rng.standard_normal(n), low_hz, low_hz * rng.uniform(1.5, 3.0))
 
 
 def flutter(n: int, rng: np.random.Generator) -> Samples:
     """Band noise with deep periodic modulation, as of a helicopter or a saw."""
-    low_hz = _log_uniform(rng, 300, 1500)
+    low_hz = _log_uniform(rng, 300.0, 1500.0)
     noise = _band(rng.standard_normal(n), low_hz, low_hz * rng.uniform(1.5, 3.0))
     phase = 2 * np.pi * rng.uniform(4.0, 20.0) * _time_s(n) + rng.uniform(0, 2 * np.pi)
     return noise * (1 + rng.uniform(0.8, 1.0) * np.sin(phase))
@@ -86,24 +86,24 @@ def flutter(n: int, rng: np.random.Generator) -> Samples:
 
 def up_chirp(n: int, rng: np.random.Generator) -> Samples:
     """Repeated glides upward."""
-    return _glides(n, _log_uniform(rng, 300, 1000), rng, upward=True)
+    return _glides(n, _log_uniform(rng, 300.0, 1000.0), rng, upward=True)
 
 
 def down_chirp(n: int, rng: np.random.Generator) -> Samples:
     """Repeated glides downward."""
-    return _glides(n, _log_uniform(rng, 500, 1600), rng, upward=False)
+    return _glides(n, _log_uniform(rng, 500.0, 1600.0), rng, upward=False)
 
 
 def siren(n: int, rng: np.random.Generator) -> Samples:
     """Tone that swings up and down smoothly."""
     swing = np.sin(2 * np.pi * rng.uniform(0.4, 3.0) * _time_s(n) + rng.uniform(0, 2 * np.pi))
-    freq_hz = _log_uniform(rng, 600, 1300) * 2 ** (rng.uniform(0.3, 0.8) * swing)
+    freq_hz = _log_uniform(rng, 600.0, 1300.0) * 2 ** (rng.uniform(0.3, 0.8) * swing)
     return _harmonics(freq_hz, rng.uniform(0.8, 2.0), 4)
 
 
 def alarm(n: int, rng: np.random.Generator) -> Samples:
     """Regular beeps of one tone."""
-    tone = _harmonics(np.full(n, _log_uniform(rng, 1000, 3000)), rng.uniform(0.8, 2.0), 3)
+    tone = _harmonics(np.full(n, _log_uniform(rng, 1000.0, 3000.0)), rng.uniform(0.8, 2.0), 3)
     place = (_time_s(n) * rng.uniform(1.5, 6.0) + rng.random()) % 1.0
     return tone * _smooth((place < rng.uniform(0.3, 0.7)).astype(np.float64), 0.005)
 
@@ -111,7 +111,7 @@ def alarm(n: int, rng: np.random.Generator) -> Samples:
 def engine(n: int, rng: np.random.Generator) -> Samples:
     """Many low harmonics of a rate that drifts, with noise that follows it."""
     drift = np.cumsum(rng.standard_normal(n // 800 + 2)) * 0.02
-    rate_hz = _log_uniform(rng, 25, 75) * np.exp(
+    rate_hz = _log_uniform(rng, 25.0, 75.0) * np.exp(
         np.interp(np.arange(n), np.arange(len(drift)) * 800, drift)
     )
     stack = _harmonics(rate_hz, rng.uniform(0.4, 1.0), 30)
@@ -122,7 +122,7 @@ def engine(n: int, rng: np.random.Generator) -> Samples:
 def trill(n: int, rng: np.random.Generator) -> Samples:
     """Bursts of fast frequency modulation at high pitch, as of a bird."""
     t = _time_s(n)
-    rate_hz, centre_hz = rng.uniform(12.0, 35.0), _log_uniform(rng, 2500, 5000)
+    rate_hz, centre_hz = rng.uniform(12.0, 35.0), _log_uniform(rng, 2500.0, 5000.0)
     freq_hz = centre_hz * 2 ** (rng.uniform(0.08, 0.35) * np.sin(2 * np.pi * rate_hz * t))
     place = (t * rng.uniform(0.7, 2.5) + rng.random()) % 1.0
     return _harmonics(freq_hz, 2.0, 2) * _smooth(
@@ -132,7 +132,7 @@ def trill(n: int, rng: np.random.Generator) -> Samples:
 
 def bark(n: int, rng: np.random.Generator) -> Samples:
     """Short rough harmonic bursts that fall in pitch, as of an animal."""
-    t, pitch_hz = _time_s(n), _log_uniform(rng, 180, 700)
+    t, pitch_hz = _time_s(n), _log_uniform(rng, 180.0, 700.0)
     sound = np.zeros(n)
     for at in _onsets(n, rng.uniform(0.25, 0.8), rng, jitter=0.3):
         since = np.maximum(t - at, 0.0)
@@ -156,8 +156,9 @@ def _harmonics(freq_hz: Samples, slope: float, count: int) -> Samples:
     """Sum harmonics of a moving frequency, amplitude `k ** -slope`, none above 7.5 kHz."""
     phase = 2 * np.pi * np.cumsum(freq_hz) / RATE_HZ
     order = np.arange(1, count + 1)
-    order = order[order * freq_hz.max() < 7500.0] if freq_hz.max() < 7500.0 else order[:1]
-    return (order[:, None] ** -slope * np.sin(order[:, None] * phase)).sum(0)
+    order = order[order * freq_hz.max() < 7500.0][:, None]
+    stack: Samples = (order**-slope * np.sin(order * phase)).sum(0)
+    return stack
 
 
 def _glides(n: int, low_hz: float, rng: np.random.Generator, *, upward: bool) -> Samples:
@@ -165,9 +166,9 @@ def _glides(n: int, low_hz: float, rng: np.random.Generator, *, upward: bool) ->
     place = (_time_s(n) / rng.uniform(0.2, 1.0) + rng.random()) % 1.0
     freq_hz = low_hz * 2 ** (octaves * (place if upward else 1.0 - place))
     # Faded at both ends of each glide, so that the jump back makes no click.
-    return _harmonics(freq_hz, rng.uniform(1.0, 2.0), 3) * np.minimum(
-        1.0, 20 * np.minimum(place, 1 - place)
-    )
+    fade = np.minimum(1.0, 20 * np.minimum(place, 1 - place))
+    glide: Samples = _harmonics(freq_hz, rng.uniform(1.0, 2.0), 3) * fade
+    return glide
 
 
 def _onsets(n: int, period_s: float, rng: np.random.Generator, *, jitter: float) -> Samples:
@@ -207,7 +208,8 @@ def _ring(sound: Samples, freq_hz: float, decay_s: float) -> Samples:
 
 def _convolve(sound: Samples, kernel: Samples) -> Samples:
     size = 1 << (len(sound) + len(kernel)).bit_length()
-    return np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(kernel, size), size)[: len(sound)]
+    whole: Samples = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(kernel, size), size)
+    return whole[: len(sound)]
 
 
 def _band(sound: Samples, low_hz: float, high_hz: float) -> Samples:
@@ -234,4 +236,4 @@ def _time_s(n: int) -> Samples:
 
 def _unit(samples: Samples) -> Samples:
     """Scale to RMS 1."""
-    return samples / np.sqrt(np.square(samples).mean() + 1e-12)
+    return samples / float(np.sqrt(np.square(samples).mean() + 1e-12))

@@ -31,28 +31,39 @@ class Conditions:
         level_db: Range of the level of the recording (RMS, full scale).
     """
 
-    eq_db: float = 4.0
-    low_cut_hz: tuple[float, float] = (30.0, 250.0)
-    high_cut_hz: tuple[float, float] = (4500.0, 9000.0)
-    snr_db: tuple[float, float] = (5.0, 30.0)
+    eq_db: float = 2.0
+    low_cut_hz: tuple[float, float] = (30.0, 150.0)
+    high_cut_hz: tuple[float, float] = (5500.0, 9000.0)
+    snr_db: tuple[float, float] = (18.0, 45.0)
     noise_slope: tuple[float, float] = (-2.0, 0.3)
     room_t60_s: tuple[float, float] = (0.08, 0.4)
-    room_db: tuple[float, float] = (-35.0, -8.0)
+    room_db: tuple[float, float] = (-40.0, -14.0)
     level_db: tuple[float, float] = (-33.0, -13.0)
 
 
-def record(sound: Samples, conditions: Conditions, rng: np.random.Generator) -> Samples:
+def record(
+    sound: Samples, conditions: Conditions, rng: np.random.Generator, *, louder_db: float = 0.0
+) -> Samples:
     """Put `sound` into a room with noise and send it through a channel, all random.
 
-    The direct sound is not delayed: labels of `sound` hold for the recording.
+    Args:
+        sound: At `RATE_HZ`, of any level.
+        conditions: What is random and how far.
+        rng: Source of randomness.
+        louder_db: How much louder the source is than usual: it stands out that much more from the
+            noise, and the recording is that much louder.
+
+    Returns:
+        As many samples, below full scale. The direct sound is not delayed: labels of `sound` hold.
     """
     wet = _room(sound, conditions, rng)
     noise = coloured_noise(len(wet), rng.uniform(*conditions.noise_slope), rng)
-    snr_db = rng.uniform(*conditions.snr_db)
+    snr_db = rng.uniform(*conditions.snr_db) + louder_db
     noisy = wet + noise * _rms(wet) * 10 ** (-snr_db / 20)
     received = _channel(noisy, conditions, rng)
-    received *= 10 ** (rng.uniform(*conditions.level_db) / 20) / _rms(received)
-    return received * min(1.0, 0.99 / np.abs(received).max())
+    level_db = rng.uniform(*conditions.level_db) + louder_db
+    received *= 10 ** (level_db / 20) / _rms(received)
+    return received * min(1.0, 0.99 / float(np.abs(received).max()))
 
 
 def coloured_noise(n_samples: int, slope: float, rng: np.random.Generator) -> Samples:

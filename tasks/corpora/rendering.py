@@ -47,10 +47,10 @@ def load_or_render(
         folder: Belongs to this corpus alone; revisions stand in it side by side.
         name: Name of the corpus.
         licence: Licence of the audio.
-        revision: Must change whenever `sounds` would give anything else.
+        revision: A folder name; must change whenever `sounds` would give anything else.
         sounds: Makes the corpus.
     """
-    target = folder / revision.replace(" ", "-").replace("/", "-")
+    target = folder / revision
     clips = _read(target)
     if clips is None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,12 @@ _EVENT_DB = (-6.0, 6.0)  # of one event against the scene's others, while it sou
 _COUNTS = (0.45, 0.3, 0.15, 0.1)  # shares of scenes with one to four events
 _NOISE_SLOPE = (-1.8, -0.3)
 # The background is part of the scene, so the recording adds next to no noise of its own.
-_CONDITIONS = Conditions(eq_db=1.5, snr_db=(40.0, 50.0))
+_CONDITIONS = Conditions(
+    eq_db=1.5,
+    high_cut_hz=(6500.0, 9000.0),
+    snr_db=(40.0, 50.0),
+    level_db=(-29.0, -17.0),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +43,7 @@ class ScenePlan:
     Attributes:
         seed: Seed of everything.
         n_clips: Number of clips.
-        duration_s: Length of each.
+        duration_s: Length of each; at least 2, so that the slowest event sounds in half of it.
     """
 
     seed: int

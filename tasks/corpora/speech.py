@@ -24,13 +24,6 @@ __all__ = ["CORPORA", "SpeechPlan", "speech_sounds"]
 
 _REVISION = "1"  # raise it with every change to what is rendered
 _LICENCE = "CC0-1.0 (synthesised)"
-_CONDITIONS = Conditions(
-    eq_db=2.0,
-    snr_db=(18.0, 45.0),
-    room_db=(-40.0, -14.0),
-    high_cut_hz=(5500.0, 9000.0),
-    low_cut_hz=(30.0, 150.0),
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,8 +80,8 @@ def _sound(
     spoken = said.samples[: speech_end_sample(said)] / 32768
     voice = resample(spoken, SAMPLE_RATE_HZ, tilt_db=delivery.tilt_db)
     lead, tail = (round(rng.uniform(0.05, 0.25) * RATE_HZ) for _ in range(2))
-    clean = np.pad(voice * 10 ** (delivery.level_db / 20), (lead, tail))
-    samples = to_int16(record(clean, _CONDITIONS, rng))
+    clean = np.pad(voice, (lead, tail))
+    samples = to_int16(record(clean, Conditions(), rng, louder_db=delivery.level_db))
     duration_s = len(samples) / RATE_HZ
     clip = Clip(
         id=clip_id,
@@ -105,7 +98,7 @@ def _load(folder: Path, *, name: str, plan: SpeechPlan) -> Corpus:
         folder,
         name=name,
         licence=_LICENCE,
-        revision=f"{_REVISION}/espeak-ng-{espeak_version()}",
+        revision=f"{_REVISION}-espeak-ng-{espeak_version()}",
         sounds=partial(speech_sounds, plan),
     )
 

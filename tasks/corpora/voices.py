@@ -58,7 +58,7 @@ class Emotion:
         pitch_semitones: Added to the pitch.
         range_ratio: Multiplies the pitch range.
         rate_ratio: Multiplies the rate.
-        level_db: Added to the level of the voice, against a background that stays.
+        level_db: How much louder the voice is, against a background that stays.
         tilt_db: Added to the source slope, dB per octave.
         pause_10ms: Pause between words in 10 ms.
         flutter: Added to flutter.
@@ -111,7 +111,7 @@ class Delivery:
         word_gap_10ms: Pause between words in 10 ms.
         end: Punctuation at the end.
         tilt_db: Slope of the spectrum in dB per octave above 500 Hz.
-        level_db: Level of the voice.
+        level_db: How much louder than usual.
     """
 
     voice: str
