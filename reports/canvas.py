@@ -21,6 +21,7 @@ CELL_WIDTH_IN, PLOT_HEIGHT_IN = 3.5, 1.5
 LEFT_IN, RIGHT_IN, TOP_IN = 0.5, 0.2, 0.27
 LEGEND_ROW_IN = 0.16
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """One line of a legend."""

@@ -134,9 +134,7 @@ def _columns(mine: pd.DataFrame, text: MetricText) -> tuple[np.ndarray, ...]:
     return depths, numbers[:, 0], numbers[:, 1], numbers[:, 2]
 
 
-def _draw_level(
-    axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText
-) -> None:
+def _draw_level(axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText) -> None:
     """Draw an encoder of one layer as a horizontal line with its interval."""
     mine = layer_rows(rows, name).dropna(subset=["value"])
     if mine.empty:
@@ -148,9 +146,7 @@ def _draw_level(
     axes.axhline(score.value * text.scale, **{**line_style(look), "marker": None})
 
 
-def _ring_chosen(
-    axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText
-) -> None:
+def _ring_chosen(axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText) -> None:
     """Ring the layer that was picked on validation data and draw its interval."""
     result = best(rows, name)
     mine = layer_rows(rows, name)

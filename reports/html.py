@@ -6,7 +6,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import jinja2
-import matplotlib as mpl
 import pandas as pd
 from markupsafe import Markup
 
@@ -14,7 +13,7 @@ from probe_bench.reports.canvas import Sheet
 from probe_bench.reports.figures import task_curves
 from probe_bench.reports.modulation import cutoff_curves, spectra
 from probe_bench.reports.record import FILTERS, Record, read_record
-from probe_bench.reports.style import FEW, RC
+from probe_bench.reports.style import FEW, house_style
 from probe_bench.reports.svg import inline_panels, save_sheet, swatch
 from probe_bench.reports.tables import distinct, headline_panels, join_runs, panels, subjects
 from probe_bench.reports.views import COLUMNS, filters, headline_groups, table_rows
@@ -50,7 +49,7 @@ def render(runs: Sequence[Path], out: Path) -> Path:
     table = join_runs(runs)
     records = _records(runs, table)
     shown = distinct(table)
-    with mpl.rc_context(dict(RC)):
+    with house_style():
         sheets = _sheets(shown)
         plates = {role: _plate(sheet, out / "figures") for role, sheet in sheets.items()}
     path = out / "report.html"
@@ -95,20 +94,24 @@ def _page(
 ) -> str:
     names = subjects(table)
     rows, n_points = table_rows(shown)
-    return _environment().get_template("report.html.jinja").render(
-        title=f"probe-bench: {', '.join(names)}" if names else "probe-bench",
-        css=_asset("report.css"),
-        script=_asset("report.js"),
-        n_subjects=len(names),
-        few=len(names) <= FEW,
-        findings=findings(table),
-        headlines=headline_groups(table),
-        sheets=plates,
-        columns=COLUMNS,
-        filters=filters(rows),
-        rows=rows,
-        n_points=n_points,
-        records=records,
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            title=f"probe-bench: {', '.join(names)}" if names else "probe-bench",
+            css=_asset("report.css"),
+            script=_asset("report.js"),
+            n_subjects=len(names),
+            few=len(names) <= FEW,
+            findings=findings(table),
+            headlines=headline_groups(table),
+            sheets=plates,
+            columns=COLUMNS,
+            filters=filters(rows),
+            rows=rows,
+            n_points=n_points,
+            records=records,
+        )
     )
 
 

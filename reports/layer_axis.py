@@ -79,6 +79,6 @@ def _apart(left: tuple[str, float], right: tuple[str, float]) -> bool:
 def _draw_owner(axes: Axes, look: Look, row: int) -> None:
     """Mark whose layers a row of names belongs to, left of the row."""
     down_pt = FIRST_ROW_PT + ROW_PT * row + 4
-    shift = ScaledTranslation(-20 / 72, -down_pt / 72, axes.get_figure().dpi_scale_trans)
+    shift = ScaledTranslation(-20 / 72, -down_pt / 72, axes.figure.dpi_scale_trans)
     place: Transform = axes.transAxes + shift
     axes.plot([0, 0], [0, 0], transform=place, clip_on=False, **line_style(look))

@@ -55,7 +55,9 @@ class MetricText:
     def axis(self) -> str:
         """Label of an axis, with unit and, where it is unusual, direction."""
         unit = f" ({self.unit})" if self.unit else ""
-        return f"{self.short or self.label}{unit}" + (", lower is better" if self.lower_is_better else "")
+        return f"{self.short or self.label}{unit}" + (
+            ", lower is better" if self.lower_is_better else ""
+        )
 
     def number(self, score: Score) -> str:
         """Write the value alone, with as many digits as its interval supports."""

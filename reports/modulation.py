@@ -1,6 +1,6 @@
 """Modulation figures: the support cutoff of every layer, gain curves and output spectra."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ __all__ = ["cutoff_curves", "spectra"]
 
 HZ_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 LINES_IN_LEGEND = 6
+HALF_POWER = "\N{MINUS SIGN}3 dB"
 NYQUIST = Look(colour="#7b7d85", dashes=(4.0, 1.0, 1.0, 1.0), width=0.9)
 
 
@@ -58,11 +59,11 @@ def _draw_cutoffs(
     for index, (name, look) in enumerate(series):
         shift = (index - (len(series) - 1) / 2) * 0.008
         _draw_cutoff(axes, layer_rows(rows, name), look, shift)
-    low, high = axes.get_ylim()
+    low, high = axes.get_ylim() if rows["value"].notna().any() else (HZ_TICKS[0], HZ_TICKS[-1])
     axes.set_ylim(low / 1.3, high * 1.1)
     _hz_axis(axes, "y")
     draw_layer_axis(axes, rows, shown)
-    axes.set_ylabel("support cutoff, −3 dB (Hz)")
+    axes.set_ylabel(f"support cutoff, {HALF_POWER} (Hz)")
     title = f"support cutoff · {corpus}"
     axes.set_title(title)
     return title, _describe(rows, list(shown))
@@ -123,7 +124,7 @@ def _describe(rows: pd.DataFrame, names: Sequence[str]) -> str:
 
 def spectra(table: pd.DataFrame, metric: str, name: str) -> Sheet | None:
     """Draw `support_gain` or `speed_psd` of every layer, one panel an encoder and corpus."""
-    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == metric)]
+    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == metric) & (table["value"] > 0)]
     pairs = [
         (encoder, corpus)
         for corpus in corpora(rows)
@@ -133,7 +134,7 @@ def spectra(table: pd.DataFrame, metric: str, name: str) -> Sheet | None:
         return None
     legend = [Entry(label="log-mel", look=LOGMEL)] if logmel_names(rows) else []
     if metric == "support_gain":
-        legend.append(Entry(label="half power (−3 dB)", look=CHANCE))
+        legend.append(Entry(label=f"half power ({HALF_POWER})", look=CHANCE))
     legend.append(Entry(label="half the frame rate", look=NYQUIST))
     sheet = new_sheet(name, len(pairs), legend, bottom_in=0.42)
     for (encoder, corpus), cell in zip(pairs, sheet.cells, strict=True):

@@ -5,9 +5,25 @@ and dashes tell encoders apart without any colour.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
-__all__ = ["CHANCE", "FEW", "GRID", "INK", "LOGMEL", "PAPER", "RC", "TWINS", "Look", "depth_colours", "looks"]
+import matplotlib as mpl
+
+__all__ = [
+    "CHANCE",
+    "FEW",
+    "GRID",
+    "INK",
+    "LOGMEL",
+    "PAPER",
+    "TWINS",
+    "Look",
+    "depth_colours",
+    "house_style",
+    "looks",
+]
 
 INK, PAPER, GRID = "#1b1c20", "#fefefe", "#dcdde1"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6d46")
@@ -97,6 +113,11 @@ class Look:
 LOGMEL = Look(colour="#7b7d85", dashes=(5.0, 2.0), width=1.1)
 TWINS = Look(colour="#9a9ca4", dashes=(1.0, 1.6), width=0.8)
 CHANCE = Look(colour="#7b7d85", dashes=(1.0, 2.0), width=0.9)
+
+
+def house_style() -> AbstractContextManager[None]:
+    """Draw and save figures inside this: sizes, colours and fonts, whatever the user's are."""
+    return mpl.rc_context(cast("Any", dict(RC)))
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:

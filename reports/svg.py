@@ -7,6 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import numpy as np
 from matplotlib.markers import MarkerStyle
 
 from probe_bench.reports.canvas import Cell, Sheet
@@ -150,7 +151,10 @@ def _outline(marker: str) -> str:
     """Path of a marker, seven units wide, in the middle of a swatch."""
     style = MarkerStyle(marker)
     path = style.get_path().transformed(style.get_transform())
-    corners = [polygon * (7, -7) + (17, 6) for polygon in path.to_polygons(closed_only=False)]
+    corners = [
+        np.asarray(polygon, float) * (7, -7) + (17, 6)
+        for polygon in path.to_polygons(closed_only=False)
+    ]
     return " ".join(
         "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in polygon) + "Z" for polygon in corners
     )

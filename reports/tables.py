@@ -116,7 +116,7 @@ def name_series(table: pd.DataFrame) -> pd.DataFrame:
     clashing = {
         str(encoder)
         for encoder, rows in table.groupby("encoder", sort=False)
-        if rows["run"].nunique() > 1
+        if len(rows["run"].unique()) > 1
         and len({_content(part[measured]) for _, part in rows.groupby("run")}) > 1
     }
     suffix = (" (" + table["run"] + ")").where(table["encoder"].isin(clashing), "")
@@ -227,7 +227,8 @@ def _nearest_rate(logmel: pd.DataFrame, frame_rate_hz: float) -> pd.DataFrame:
     distance = (logmel["frame_rate_hz"] - frame_rate_hz).abs()
     if distance.isna().all():
         return logmel
-    return logmel[logmel["name"] == logmel.loc[distance.idxmin(), "name"]]
+    nearest = logmel["name"].iloc[int(distance.argmin())]
+    return logmel[logmel["name"] == nearest]
 
 
 def chance_score(table: pd.DataFrame, panel: Panel) -> Score | None:
@@ -243,11 +244,10 @@ def chance_score(table: pd.DataFrame, panel: Panel) -> Score | None:
 
 def spectrum(table: pd.DataFrame, metric: str, name: str, layer: str) -> pd.DataFrame:
     """One curve over modulation frequency, with the column `mod_freq_hz`, in rising order."""
-    rows = table[
-        (table["metric"] == metric) & (table["name"] == name) & (table["layer"] == layer)
-    ].dropna(subset=["value"])
+    rows = table[(table["metric"] == metric) & (table["name"] == name) & (table["layer"] == layer)]
     frequencies = rows["setting"].map(lambda text: setting_number(text, "mod_freq_hz"))
-    return rows.assign(mod_freq_hz=frequencies.astype(float)).sort_values("mod_freq_hz")
+    rows = rows.assign(mod_freq_hz=frequencies.astype(float))
+    return rows.dropna(subset=["value", "mod_freq_hz"]).sort_values("mod_freq_hz")
 
 
 def twin_name(table: pd.DataFrame, name: str) -> str | None:

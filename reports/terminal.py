@@ -14,6 +14,7 @@ from probe_bench.reports.wording import cutoff_span
 __all__ = ["summary"]
 
 COLOURS = {"▲": "green", "≈": "yellow", "▼": "red"}
+NONE = "\N{EN DASH}"
 LEGEND = "▲ beats  ≈ cannot be told from (95 % intervals overlap)  ▼ is below"
 
 
@@ -71,7 +72,7 @@ def _labels(group: HeadlineGroup, index: int) -> str:
 
 def _baseline(cell: Baseline | None) -> Text:
     if cell is None:
-        return Text("–", style="dim")
+        return Text(NONE, style="dim")
     return Text.assemble((cell.sign, COLOURS.get(cell.sign, "")), " ", cell.value)
 
 
@@ -90,5 +91,5 @@ def _cutoffs(table: pd.DataFrame) -> Table:
     for name in [*subjects(table), *(str(control) for control in controls)]:
         span = cutoff_span(table, name)
         ends = [f"{layer}: {text.number(s)} {text.interval(s)}".rstrip() for layer, s in span]
-        grid.add_row(Text(name), *(Text(end) for end in (ends + ["–", "–"])[:2]))
+        grid.add_row(Text(name), *(Text(end) for end in [*ends, NONE, NONE][:2]))
     return grid

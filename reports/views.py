@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from probe_bench.reports.metrics import MetricText, Score, metric_text
+from probe_bench.reports.metrics import MetricText, metric_text
 from probe_bench.reports.tables import BEST, SPECTRA, Headline, headlines, score_of
 from probe_bench.reports.wording import Verdict, verdict
 
@@ -185,14 +185,7 @@ def _table_row(record: Mapping[Hashable, Any]) -> TableRow:
         Cell(text=str(record["probe"]), classes="minor"),
         Cell(text=str(record["setting"]), classes="minor"),
         Cell(text=str(record["split"]), classes="minor"),
-        Cell(text=_plain(record["n"]), classes="number minor", key=_key(record["n"])),
-        Cell(text=_plain(record["n_groups"]), classes="number minor", key=_key(record["n_groups"])),
-        Cell(text=_plain(record["dim"]), classes="number minor", key=_key(record["dim"])),
-        Cell(
-            text=_plain(record["frame_rate_hz"]),
-            classes="number minor",
-            key=_key(record["frame_rate_hz"]),
-        ),
+        *(_count(record[name]) for name in ("n", "n_groups", "dim", "frame_rate_hz")),
         Cell(text=str(record["role"]), classes="minor"),
     ]
     return TableRow(cells=cells, picked=bool(record["chosen"]) and record["role"] == "subject")
@@ -208,9 +201,10 @@ def filters(rows: Sequence[TableRow]) -> list[Filter]:
     return found
 
 
-def _key(number: float | int) -> str:
+def _count(number: Any) -> Cell:
+    text = f"{number:.6g}" if math.isfinite(number) else ""
+    return Cell(text=text, classes="number minor", key=_key(float(number)))
+
+
+def _key(number: float) -> str:
     return f"{number:.9g}" if math.isfinite(number) else ""
-
-
-def _plain(number: float | int) -> str:
-    return f"{number:.6g}" if math.isfinite(number) else ""

@@ -97,7 +97,7 @@ def _against(mine: Sequence[Headline], role: str) -> str:
                 tasks.setdefault(found, []).append(_task(headline, mine))
     total = sum(len(names) for names in tasks.values())
     order: tuple[Verdict, ...] = ("beats", "cannot be told from", "is below")
-    clauses = []
+    clauses: list[str] = []
     for kind in (kind for kind in order if kind in tasks):
         whom = "it" if clauses else BASELINES[role]
         of = "" if clauses else f" of {total} {'task' if total == 1 else 'tasks'}"

@@ -33,12 +33,29 @@ def layer_names(blocks: int) -> list[str]:
 
 def base(**fields: object) -> Row:
     defaults: dict[str, object] = {
-        "run_id": "5f0c2e9a71d3", "encoder": "", "layer": "", "depth": None, "dim": None,
-        "frame_rate_hz": None, "corpus": "speech", "task": "speaker", "unit": "clip",
-        "probe": "logistic", "setting": "", "split": "test", "metric": "accuracy", "value": None,
-        "ci_low": None, "ci_high": None, "n": 240, "n_groups": 40, "chosen": False,
-        "role": "subject", "censored": False, "seed": 0,
-    }  # fmt: skip
+        "run_id": "5f0c2e9a71d3",
+        "encoder": "",
+        "layer": "",
+        "depth": None,
+        "dim": None,
+        "frame_rate_hz": None,
+        "corpus": "speech",
+        "task": "speaker",
+        "unit": "clip",
+        "probe": "logistic",
+        "setting": "",
+        "split": "test",
+        "metric": "accuracy",
+        "value": None,
+        "ci_low": None,
+        "ci_high": None,
+        "n": 240,
+        "n_groups": 40,
+        "chosen": False,
+        "role": "subject",
+        "censored": False,
+        "seed": 0,
+    }
     return Row(**{**defaults, **fields})  # type: ignore[arg-type]
 
 
@@ -56,19 +73,32 @@ def encoder_rows(
             half = 0.012 if unit == "frame" else 0.045
             curve.append(
                 base(
-                    encoder=name, role=role, layer=layer, depth=depth,
-                    dim=96 if layer != "cnn" else 64, frame_rate_hz=100.0, corpus=corpus,
-                    task=task, unit=unit, probe=probe, metric=metric, value=value,
+                    encoder=name,
+                    role=role,
+                    layer=layer,
+                    depth=depth,
+                    dim=96 if layer != "cnn" else 64,
+                    frame_rate_hz=100.0,
+                    corpus=corpus,
+                    task=task,
+                    unit=unit,
+                    probe=probe,
+                    metric=metric,
+                    value=value,
                     ci_low=value - half * (1 + 0.2 * rng.random()),
                     ci_high=value + half * (1 + 0.2 * rng.random()),
                     setting="" if probe == "cosine" else f"l2={10.0 ** -(index % 4):g}",
                     n=21033 if unit == "frame" else 240,
-                )  # fmt: skip
+                )
             )
         scores = [row.value or 0.0 for row in curve]
         pick = int(np.argmin(scores) if metric in ("eer", "per") else np.argmax(scores))
         rows += [replace(row, chosen=index == pick) for index, row in enumerate(curve)]
-        rows.append(replace(curve[pick], layer="best", chosen=True, depth=None, dim=None, frame_rate_hz=None))
+        rows.append(
+            replace(
+                curve[pick], layer="best", chosen=True, depth=None, dim=None, frame_rate_hz=None
+            )
+        )
     return rows
 
 
@@ -79,17 +109,28 @@ def modulation_rows(
     common = {"task": "modulation", "corpus": "speech", "unit": "frame", "encoder": name}
     for index, (layer, cutoff_hz) in enumerate(zip(layers, cutoffs_hz, strict=True)):
         mine = base(
-            **common, role=role, layer=layer, depth=index / max(1, len(layers) - 1), dim=96,
-            frame_rate_hz=100.0, probe="readout", split="all", n=400,
-        )  # fmt: skip
+            **common,
+            role=role,
+            layer=layer,
+            depth=index / max(1, len(layers) - 1),
+            dim=96,
+            frame_rate_hz=100.0,
+            probe="readout",
+            split="all",
+            n=400,
+        )
         censored = cutoff_hz is not None and cutoff_hz >= 40
         value = None if cutoff_hz is None else min(cutoff_hz, 40.0)
         interval = (None, None) if value is None or censored else (value * 0.93, value * 1.08)
         rows.append(
             replace(
-                mine, metric="support_hz", value=value, ci_low=interval[0], ci_high=interval[1],
+                mine,
+                metric="support_hz",
+                value=value,
+                ci_low=interval[0],
+                ci_high=interval[1],
                 censored=censored,
-            )  # fmt: skip
+            )
         )
         rows.append(replace(mine, metric="support_r2", value=0.6, ci_low=0.57, ci_high=0.63))
         rows.append(replace(mine, metric="support_lag_s", value=-0.02))
@@ -102,9 +143,13 @@ def modulation_rows(
             for metric, value in (("support_gain", gain), ("speed_psd", psd)):
                 rows.append(
                     replace(
-                        mine, metric=metric, value=float(value), setting=setting,
-                        ci_low=float(value * 0.95), ci_high=float(value * 1.05),
-                    )  # fmt: skip
+                        mine,
+                        metric=metric,
+                        value=float(value),
+                        setting=setting,
+                        ci_low=float(value * 0.95),
+                        ci_high=float(value * 1.05),
+                    )
                 )
     return rows
 
@@ -112,9 +157,16 @@ def modulation_rows(
 def chance_rows() -> list[Row]:
     return [
         base(
-            corpus=corpus, task=task, unit=unit, probe="majority", metric=metric, value=chance,
-            ci_low=chance * 0.9, ci_high=chance * 1.05, role="chance",
-        )  # fmt: skip
+            corpus=corpus,
+            task=task,
+            unit=unit,
+            probe="majority",
+            metric=metric,
+            value=chance,
+            ci_low=chance * 0.9,
+            ci_high=chance * 1.05,
+            role="chance",
+        )
         for task, corpus, unit, _, metric, chance, *_ in TASKS
     ]
 
@@ -161,33 +213,80 @@ def made_record(rows: list[Row]) -> dict[str, object]:
         "seconds": {
             "total": 141.7,
             "stages": [
-                {"stage": "extract", "encoder": "wavjepa", "corpus": "speech", "task": "",
-                 "seconds": 12.25, "bytes": 48_213_000},
-                {"stage": "probe", "encoder": "wavjepa", "corpus": "speech", "task": "phoneme",
-                 "seconds": 20.5, "bytes": 0},
+                {
+                    "stage": "extract",
+                    "encoder": "wavjepa",
+                    "corpus": "speech",
+                    "task": "",
+                    "seconds": 12.25,
+                    "bytes": 48_213_000,
+                },
+                {
+                    "stage": "probe",
+                    "encoder": "wavjepa",
+                    "corpus": "speech",
+                    "task": "phoneme",
+                    "seconds": 20.5,
+                    "bytes": 0,
+                },
             ],
         },
         "encoders": [
-            {"name": name, "role": next(iter(found.values())).role, "sample_rate_hz": 16000,
-             "fingerprint": sha256(name.encode()).hexdigest(), "n_parameters": 812_345,
-             "layers": [{"name": layer, "dim": row.dim, "frame_rate_hz": row.frame_rate_hz,
-                         "first_frame_s": 0.0125} for layer, row in found.items()]}
+            {
+                "name": name,
+                "role": next(iter(found.values())).role,
+                "sample_rate_hz": 16000,
+                "fingerprint": sha256(name.encode()).hexdigest(),
+                "n_parameters": 812_345,
+                "layers": [
+                    {
+                        "name": layer,
+                        "dim": row.dim,
+                        "frame_rate_hz": row.frame_rate_hz,
+                        "first_frame_s": 0.0125,
+                    }
+                    for layer, row in found.items()
+                ],
+            }
             for name, found in layers.items()
         ],
         "corpora": [
-            {"name": "speech", "digest": "a1" * 32, "licence": "CC0-1.0", "revision": "seed 0",
-             "clips": 800, "seconds": 2400.5,
-             "left_out": [{"clip": "s01/bad.wav", "reason": "silent: peak 0.0"}]},
-            {"name": "scenes", "digest": "b2" * 32, "licence": "CC0-1.0", "revision": "seed 0",
-             "clips": 600, "seconds": 3000.0, "left_out": []},
+            {
+                "name": "speech",
+                "digest": "a1" * 32,
+                "licence": "CC0-1.0",
+                "revision": "seed 0",
+                "clips": 800,
+                "seconds": 2400.5,
+                "left_out": [{"clip": "s01/bad.wav", "reason": "silent: peak 0.0"}],
+            },
+            {
+                "name": "scenes",
+                "digest": "b2" * 32,
+                "licence": "CC0-1.0",
+                "revision": "seed 0",
+                "clips": 600,
+                "seconds": 3000.0,
+                "left_out": [],
+            },
         ],
         "tasks": [
-            {"name": task, "label": task, "unit": unit, "metric": metric, "corpus": corpus,
-             "classes": 40, "folds": 1, "train": 400, "valid": 160, "test": 240}
+            {
+                "name": task,
+                "label": task,
+                "unit": unit,
+                "metric": metric,
+                "corpus": corpus,
+                "classes": 40,
+                "folds": 1,
+                "train": 400,
+                "valid": 160,
+                "test": 240,
+            }
             for task, corpus, unit, _, metric, *_ in TASKS
         ],
         "notes": ["emotion: 3 clips have no label and were not used"],
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from probe_bench.reports import tables
 from probe_bench.reports.figures import task_curves
 from probe_bench.reports.modulation import cutoff_curves, spectra
-from probe_bench.reports.style import RC, depth_colours, looks
+from probe_bench.reports.style import depth_colours, house_style, looks
 from probe_bench.rows import Row
 
 Rows = list[Row]
@@ -21,14 +21,15 @@ Rows = list[Row]
 
 @pytest.fixture(autouse=True)
 def _house_look() -> Iterator[None]:
-    with mpl.rc_context(dict(RC)):
+    with house_style():
         yield
 
 
 def drawn(axes: Axes, values: np.ndarray) -> bool:
     """Say whether a line with these values is in the panel."""
     return any(
-        len(line.get_ydata()) == len(values) and np.allclose(np.asarray(line.get_ydata()), values)
+        line.get_path().vertices.shape[0] == len(values)
+        and np.allclose(line.get_path().vertices[:, 1], values)
         for line in axes.lines
     )
 
@@ -68,7 +69,7 @@ def test_cutoffs_mark_what_is_censored_and_what_is_not_measurable(table: pd.Data
     arrows = [text for text in axes.texts if getattr(text, "arrow_patch", None) is not None]
     rows = table[(table["metric"] == "support_hz") & (table["role"] != "logmel")]
     assert len(arrows) == rows["censored"].sum() > 0
-    crosses = sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "x")
+    crosses = sum(len(line.get_path().vertices) for line in axes.lines if line.get_marker() == "x")
     assert crosses == rows["value"].isna().sum() > 0
     assert drawn(axes, np.array([50.0, 50.0]))  # half of 100 frames a second
 
@@ -105,6 +106,16 @@ def test_nothing_measured_draws_nothing(table: pd.DataFrame) -> None:
     assert spectra(tasks, "speed_psd", "speed") is None
 
 
+def test_layers_that_could_not_be_measured_at_all_still_draw(table: pd.DataFrame) -> None:
+    nothing = table[table["task"] == "modulation"].assign(value=np.nan, ci_low=np.nan)
+    nothing = nothing.assign(ci_high=np.nan, frame_rate_hz=np.nan, censored=False)
+    assert spectra(nothing, "support_gain", "gain") is None
+    sheet = cutoff_curves(nothing, "cutoff")
+    assert sheet is not None
+    sheet.figure.canvas.draw()
+    assert "not measurable" in sheet.alts[0][1]
+
+
 def test_an_encoder_of_one_layer_is_a_level(
     make_rows: Callable[..., Rows], make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -129,16 +140,23 @@ def test_names_of_25_layers_do_not_touch(
     assert sheet is not None
     sheet.figure.canvas.draw()
     axes = sheet.cells[0].axes
-    names = [text for text in axes.texts if text.get_text() in {*"cnn in out_norm".split(), *(f"L{k}" for k in range(25))}]
+    names = [
+        text
+        for text in axes.texts
+        if text.get_text() in {*["cnn", "in", "out_norm"], *(f"L{k}" for k in range(25))}
+    ]
     boxes = sorted((text.get_window_extent() for text in names), key=lambda box: box.x0)
     assert len(names) > 5
     assert names[0].get_text() == "cnn"
     assert names[-1].get_text() == "out_norm"
-    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_looks_differ_without_colour_and_colours_rise_in_lightness() -> None:
     found = looks([str(k) for k in range(12)])
     assert len({(look.marker, look.dashes) for look in found.values()}) == 12
-    lightness = [colour @ np.array([0.2126, 0.7152, 0.0722]) for colour in np.array(depth_colours(np.linspace(0, 1, 5).tolist()))]
+    lightness = [
+        colour @ np.array([0.2126, 0.7152, 0.0722])
+        for colour in np.array(depth_colours(np.linspace(0, 1, 5).tolist()))
+    ]
     assert all(np.diff(lightness) > 0.02)

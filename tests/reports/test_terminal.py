@@ -1,8 +1,8 @@
 """The summary on the terminal."""
 
 import io
-from dataclasses import replace
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console

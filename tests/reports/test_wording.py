@@ -45,7 +45,9 @@ def test_the_summary_says_what_the_rows_say(table: pd.DataFrame) -> None:
     best = table[(table["encoder"] == "audio-jepa") & (table["layer"] == "best")]
     for value in best.loc[best["metric"].isin(["accuracy", "uar", "map"]), "value"]:
         assert f"{100 * value:.1f}\u202f%" in audio.layers
-    assert wavjepa.cutoff == "Support cutoff: > 40\u202fHz at cnn, 5.0\u202fHz [4.7, 5.4] at out_norm."
+    assert (
+        wavjepa.cutoff == "Support cutoff: > 40\u202fHz at cnn, 5.0\u202fHz [4.7, 5.4] at out_norm."
+    )
 
 
 def test_missing_baselines_are_not_spoken_of(table: pd.DataFrame) -> None:
