@@ -1,5 +1,6 @@
 """What every front end is: waveform in, tokens out, with an exact place in time."""
 
+from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import Protocol, runtime_checkable
 
@@ -36,20 +37,20 @@ class FrontendShape(Protocol):
         ...
 
 
-class Frontend(nn.Module):
+class Frontend(nn.Module, ABC):
     """Two stages, so that the first can be probed as a layer of its own."""
 
+    @abstractmethod
     def features(
         self, waveform: Float[Tensor, "batch samples"]
     ) -> Float[Tensor, "batch steps channels"]:
         """Turn waveforms into local features."""
-        raise TypeError(f"{type(self).__name__} has no features")
 
+    @abstractmethod
     def project(
         self, features: Float[Tensor, "batch steps channels"]
     ) -> Float[Tensor, "batch steps dim"]:
         """Turn local features into tokens, time-major."""
-        raise TypeError(f"{type(self).__name__} has no projection")
 
 
 def grid(shape: FrontendShape, samples: int) -> Grid:

@@ -76,7 +76,7 @@ class Predictor(nn.Module):
         asked = self.mask_token + self.positions[targets.index]
         tokens = torch.cat([seen[:, None].expand(-1, groups, -1, -1), asked.to(seen.dtype)], dim=2)
         outputs = self.transformer(tokens.flatten(0, 1), _valid(context, targets))
-        predicted = outputs[-1].unflatten(0, (batch, groups))[:, :, -chosen:]
+        predicted = outputs[-1][:, -chosen:].reshape(batch, groups, chosen, -1)
         rows = predicted.flatten(0, 2) if targets.valid is None else predicted[targets.valid]
         return self.outward(self.transformer.norm(rows))  # type: ignore[no-any-return]
 
@@ -134,7 +134,7 @@ class Jepa(nn.Module):
         visible = _take(tokens, context.index)
         encoded = self.encoder.transformer(visible, context.valid)[-1]
         predicted = self.predictor(self.encoder.transformer.norm(encoded), context, targets)
-        wanted = _take(target, targets.index.flatten(1)).unflatten(1, targets.index.shape[1:])
+        wanted = _take(target, targets.index.flatten(1)).view(*targets.index.shape, -1)
         rows = wanted.flatten(0, 2) if targets.valid is None else wanted[targets.valid]
         return StepOutput(
             loss=token_loss(predicted.float(), rows, self.recipe.objective).mean(),
@@ -154,7 +154,7 @@ class Jepa(nn.Module):
             tokens = self.teacher.tokens(self.teacher.frontend.features(waveform))
             transformer = self.teacher.transformer
         assert isinstance(transformer, Transformer)
-        outputs = transformer(tokens.detach())
+        outputs: list[Tensor] = transformer(tokens.detach())
         if self.recipe.targets.final_norm:
             outputs[-1] = transformer.norm(outputs[-1])
         return outputs

@@ -95,9 +95,7 @@ class SpanMasks:
         targets = np.repeat(np.stack([t for _, t in drawn]), grid.bands, axis=-1)
         return Masks(context=torch.from_numpy(context), targets=torch.from_numpy(targets))
 
-    def _sample_one(
-        self, frames: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _sample_one(self, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         best: tuple[np.ndarray, np.ndarray] | None = None
         for _ in range(self.max_draws):
             targets = np.stack(

@@ -22,6 +22,7 @@ from probe_bench.registry import find
 
 __all__ = ["presets", "pretrain", "train"]
 
+
 def presets() -> Mapping[str, Mapping[Size, Recipe]]:
     """Presets of every bundled system: all folders under `encoders/` that have `presets.PRESETS`."""
     found: dict[str, Mapping[Size, Recipe]] = {}

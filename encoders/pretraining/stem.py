@@ -65,8 +65,8 @@ class ConvStem(Frontend):
             nn.Conv1d(i, o, k, s, bias=False)
             for i, o, k, s in zip(inputs, shape.channels, shape.kernels, shape.strides, strict=True)
         )
-        for conv in self.convs:
-            nn.init.kaiming_normal_(conv.weight)
+        for parameter in self.convs.parameters():
+            nn.init.kaiming_normal_(parameter)
         # One group a channel: every channel is normalised over time, which evens out the level.
         self.first_norm = nn.GroupNorm(shape.channels[0], shape.channels[0])
         self.norm = nn.LayerNorm(shape.channels[-1])

@@ -52,4 +52,4 @@ def frozen_copy(module: nn.Module) -> nn.Module:
 def update_ema(teacher: Iterable[Tensor], student: Iterable[Tensor], rate: float) -> None:
     """Set teacher = rate * teacher + (1 - rate) * student, in place."""
     # lerp with a small weight computes t + w (s - t), which keeps float32 exact to one rounding.
-    torch._foreach_lerp_(list(teacher), list(student), 1 - rate)  # noqa: SLF001
+    torch._foreach_lerp_(list(teacher), list(student), 1 - rate)

@@ -51,9 +51,7 @@ class Trainer:
         """Build a fresh model and its optimiser."""
         place = torch.device(device)
         model = build_jepa(recipe, seed).to(place)
-        return cls(
-            model=model, optimiser=_optimiser(model), tape=tape, seed=seed, device=place
-        )
+        return cls(model=model, optimiser=_optimiser(model), tape=tape, seed=seed, device=place)
 
     @property
     def recipe(self) -> Recipe:

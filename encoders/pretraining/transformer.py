@@ -77,7 +77,8 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
-    return scores.softmax(-1) @ value
+    attended: Tensor = scores.softmax(-1) @ value
+    return attended
 
 
 class Transformer(nn.Module):

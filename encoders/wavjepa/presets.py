@@ -28,9 +28,7 @@ _BASE = Recipe(
     masks=SpanMasks(),
     targets=TargetRule(top_k=8, normalisation="instance"),
     objective="mse",
-    teacher=EmaRule(
-        start=0.999, end=0.99999, ramp_fraction=100 / 375, covers="transformer"
-    ),
+    teacher=EmaRule(start=0.999, end=0.99999, ramp_fraction=100 / 375, covers="transformer"),
     optimiser=OptimiserRule(
         lr=4e-4,
         warmup_fraction=100 / 375,

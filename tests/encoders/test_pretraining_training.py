@@ -89,7 +89,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_loss_falls_and_features_stay_alive(system: str, noise: Corpus) -> None:
-    optimiser = dataclasses.replace(presets()[system]["tiny"].optimiser, warmup_fraction=0.0, lr=3e-3)
+    optimiser = dataclasses.replace(
+        presets()[system]["tiny"].optimiser, warmup_fraction=0.0, lr=3e-3
+    )
     recipe = micro(system, steps=1000, optimiser=optimiser)
     tape = load_tape([noise], recipe.sample_rate_hz, recipe.crop_samples)
     trainer = Trainer.start(recipe, tape, seed=0, device="cpu")
@@ -137,7 +139,9 @@ def test_padding_changes_no_prediction(system: str) -> None:
 
 def test_crops_depend_on_seed_and_step_alone_and_stay_on_the_tape() -> None:
     tape = Tape(
-        samples=np.arange(1000, dtype=np.int16), starts=np.array([0, 990]), lengths=np.array([990, 10])
+        samples=np.arange(1000, dtype=np.int16),
+        starts=np.array([0, 990]),
+        lengths=np.array([990, 10]),
     )
     one = tape.crops(500, 100, np.random.default_rng((0, 7)))
     two = tape.crops(500, 100, np.random.default_rng((0, 7)))
@@ -196,7 +200,9 @@ def test_teacher_weights_are_exported_where_the_recipe_says_so(
     exported = checkpoints.encoder_tensors(checkpoints.read(path))
     name = "transformer.blocks.1.fc2.weight"
     whole = "teacher.transformer.norm.weight" in tensors
-    assert torch.equal(exported[name], tensors[f"teacher.{name}" if whole else f"teacher.{name[12:]}"])
+    assert torch.equal(
+        exported[name], tensors[f"teacher.{name}" if whole else f"teacher.{name[12:]}"]
+    )
     assert not torch.equal(exported[name], tensors[f"encoder.{name}"])
     small = tmp_path / "small.safetensors"
     checkpoints.export_encoder(path, small)
@@ -215,7 +221,9 @@ def _rewritten(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) 
 def test_missing_and_unknown_tensors_are_listed(trained: Path) -> None:
     name = "encoder.transformer.norm.weight"
     _rewritten(trained, lambda t: t.update({"encoder.extra": t.pop(name)}))
-    with pytest.raises(CheckpointError, match=r"missing tensors transformer\.norm\.weight, unknown tensors extra"):
+    with pytest.raises(
+        CheckpointError, match=r"missing tensors transformer\.norm\.weight, unknown tensors extra"
+    ):
         load_encoder("wavjepa", str(trained), None)
 
 

@@ -42,7 +42,15 @@ def test_stem_has_the_published_receptive_field() -> None:
 
 def test_layers_and_timing(encoder: JepaEncoder) -> None:
     assert isinstance(encoder, Encoder)
-    assert [layer.name for layer in encoder.layers] == ["cnn", "in", "L1", "L2", "L3", "L4", "out_norm"]
+    assert [layer.name for layer in encoder.layers] == [
+        "cnn",
+        "in",
+        "L1",
+        "L2",
+        "L3",
+        "L4",
+        "out_norm",
+    ]
     assert {layer.frame_rate_hz for layer in encoder.layers} == {Fraction(100)}
     assert {layer.first_frame_s for layer in encoder.layers} == {Fraction(240, 32_000)}
     outputs = encoder.encode(_noise(2, 32_160))
@@ -94,7 +102,9 @@ def test_fingerprint_follows_weights(encoder: JepaEncoder) -> None:
     assert same.fingerprint == encoder.fingerprint != other.fingerprint
 
 
-def test_a_missing_bundled_checkpoint_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_bundled_checkpoint_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from probe_bench.encoders.pretraining import inference  # noqa: PLC0415
     from probe_bench.errors import CheckpointError  # noqa: PLC0415
 
