@@ -100,7 +100,8 @@ def _cosines(frames: Array, n: int = 13) -> Array:
     """First cosine coefficients over bands (MFCC)."""
     bands = np.arange(frames.shape[1]) + 0.5
     basis = np.cos(np.pi * np.arange(n)[:, None] * bands / frames.shape[1])
-    return frames @ basis.T
+    cosines: Array = frames @ basis.T
+    return cosines
 
 
 def _with_context(frames: Array, reach: int = 2, hop: int = 2) -> Array:

@@ -111,7 +111,7 @@ class Synthesiser:
         assert rate_hz == SAMPLE_RATE_HZ, f"espeak-ng runs at {rate_hz} Hz"
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def __enter__(self) -> "Synthesiser":
+    def __enter__(self) -> "Synthesiser":  # noqa: PYI034 (beartype knows no Self in methods)
         return self
 
     def __exit__(
