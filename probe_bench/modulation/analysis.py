@@ -100,7 +100,7 @@ def _refusal(tokens: Tokens, bands: Bands, reference: Reference) -> str:
     wanted = _TOKENS_PER_DIM * min(tokens.values.shape[1], 48)
     if len(tokens.values) < wanted:
         return f"{len(tokens.values)} frames; at least {wanted} are needed; use more audio"
-    if not tokens.values.var(0).sum() > 0:
+    if tokens.is_constant:
         return "the features are constant"
     return ""
 

@@ -50,8 +50,8 @@ class Segments:
 
     @property
     def median_s(self) -> float:
-        """Median length in seconds: what a whole clip gives, or 5.12 s."""
-        return float(self.length.double().median()) / self.rate_hz
+        """Median length in seconds; 0 if there is no segment."""
+        return float(self.length.double().median()) / self.rate_hz if len(self.length) else 0.0
 
 
 def cut(start: Int[Tensor, " clips"], length: Int[Tensor, " clips"], rate_hz: float) -> Segments:

@@ -35,7 +35,7 @@ def speed(
     """
     segments = cut(tokens.first, tokens.lengths, frame_rate_hz)
     low_hz, high_hz = lowest_hz(segments.median_s, TIME_BANDWIDTH), min(frame_rate_hz / 2, HIGH_HZ)
-    if not tokens.values.var(0).sum() > 0:
+    if tokens.is_constant:
         return Speed(reason="the features are constant")
     if not low_hz < high_hz / 2:
         return Speed(

@@ -33,6 +33,11 @@ class Tokens:
         """Row of the first frame of every clip."""
         return self.lengths.cumsum(0) - self.lengths
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether no dimension ever changes."""
+        return bool((self.values.amax(0) == self.values.amin(0)).all())
+
 
 def flatten(clips: Sequence[Float[Tensor, "_ dim"]]) -> Tokens:
     """Lay the frames of several clips end to end."""
