@@ -26,14 +26,25 @@ from probe_bench.reports.tables import (
 __all__ = ["draw_series", "legend_entries", "logmel_names", "looks_here", "task_curves"]
 
 
-def task_curves(table: pd.DataFrame, panels: Sequence[Panel], name: str) -> Sheet | None:
-    """Draw score against layer, one panel a task, corpus and metric; None if there is nothing."""
+def task_curves(
+    table: pd.DataFrame, panels: Sequence[Panel], name: str, *, by_probe: bool = False
+) -> Sheet | None:
+    """Draw score against layer, one panel a task, corpus and metric; None if there is nothing.
+
+    Args:
+        table: Rows with display names.
+        panels: What to draw.
+        name: File name of the sheet.
+        by_probe: Whether the titles say which probe it was.
+    """
     panels = [panel for panel in panels if subjects(panel.of(table))]
     if not panels:
         return None
     sheet = new_sheet(name, len(panels), legend_entries(table))
     for panel, cell in zip(panels, sheet.cells, strict=True):
-        sheet.alts.append(_draw_task(cell, panel, table))
+        title = f"{panel.task} · {panel.corpus}" + (f" · {panel.probe}" if by_probe else "")
+        cell.axes.set_title(title)
+        sheet.alts.append((title, _draw_task(cell, panel, table)))
     return sheet
 
 
@@ -67,7 +78,8 @@ def logmel_names(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in rows.loc[rows["role"] == "logmel", "name"].unique()]
 
 
-def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame) -> tuple[str, str]:
+def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame) -> str:
+    """Fill one panel and say in words what is in it."""
     axes, rows, text = cell.axes, panel.of(table), metric_text(panel.metric)
     shown = looks_here(table, rows)
     few = len(subjects(table)) <= FEW
@@ -83,11 +95,9 @@ def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame) -> tuple[str, str]
         _ring_chosen(axes, rows, name, look, text)
     _draw_chance(axes, chance_score(table, panel), text)
     draw_layer_axis(axes, rows, shown)
-    title = f"{panel.task} · {panel.corpus}"
-    axes.set_title(title)
     axes.set_ylabel(text.axis)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    return title, _describe(rows, list(shown), text)
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    return _describe(rows, list(shown), text)
 
 
 def _draw_chance(axes: Axes, chance: Score | None, text: MetricText) -> None:

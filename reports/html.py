@@ -52,6 +52,7 @@ def render(runs: Sequence[Path], out: Path) -> Path:
     with house_style():
         sheets = _sheets(shown)
         plates = {role: _plate(sheet, out / "figures") for role, sheet in sheets.items()}
+    out.mkdir(parents=True, exist_ok=True)
     path = out / "report.html"
     path.write_text(_page(table, shown, records, plates), encoding="utf-8")
     return path
@@ -69,7 +70,7 @@ def _sheets(table: pd.DataFrame) -> dict[str, Sheet]:
     others = [panel for panel in panels(table) if panel not in main]
     drawn = {
         "tasks": task_curves(table, main, "tasks_by_layer"),
-        "measures": task_curves(table, others, "other_measures_by_layer"),
+        "measures": task_curves(table, others, "other_measures_by_layer", by_probe=True),
         "cutoff": cutoff_curves(table, "support_cutoff_by_layer"),
         "gain": spectra(table, "support_gain", "support_gain"),
         "speed": spectra(table, "speed_psd", "output_speed"),

@@ -94,7 +94,10 @@ class MetricText:
             # The last digit shown is at most two thirds of the half-width: 0.15 needs one decimal.
             return min(3, max(1, math.ceil(-math.log10(half_width / 1.5))))
         magnitude = abs(score.value * self.scale)
-        return min(3, max(0, 1 - math.floor(math.log10(magnitude)))) if magnitude > 0 else 1
+        digits = 2 if score.censored else 3
+        return (
+            min(3, max(0, digits - 1 - math.floor(math.log10(magnitude)))) if magnitude > 0 else 1
+        )
 
 
 def _share(label: str, short: str = "", *, lower_is_better: bool = False) -> MetricText:

@@ -57,8 +57,8 @@ def _draw_cutoffs(
     series = [(twin, shown[name].twin if few else TWINS) for name, twin in twins.items() if twin]
     series += list(shown.items())
     for index, (name, look) in enumerate(series):
-        shift = (index - (len(series) - 1) / 2) * 0.008
-        _draw_cutoff(axes, layer_rows(rows, name), look, shift)
+        shift = (index - (len(series) - 1) / 2) * 0.008 if few else 0.0
+        _draw_cutoff(axes, layer_rows(rows, name), look, shift, intervals=few)
     low, high = axes.get_ylim() if rows["value"].notna().any() else (HZ_TICKS[0], HZ_TICKS[-1])
     axes.set_ylim(low / 1.3, high * 1.1)
     _hz_axis(axes, "y")
@@ -69,14 +69,17 @@ def _draw_cutoffs(
     return title, _describe(rows, list(shown))
 
 
-def _draw_cutoff(axes: Axes, mine: pd.DataFrame, look: Look, shift: float) -> None:
+def _draw_cutoff(
+    axes: Axes, mine: pd.DataFrame, look: Look, shift: float, *, intervals: bool
+) -> None:
     """Points with intervals; arrows where only a lower limit is known, crosses where nothing is."""
     measured = mine.dropna(subset=["value"])
     depths = measured["depth"].to_numpy(float) + shift
     values = measured["value"].to_numpy(float)
     axes.plot(depths, values, **line_style(look))
     lows, highs = measured["ci_low"].fillna(measured["value"]), measured["ci_high"]
-    axes.vlines(depths, lows, highs.fillna(measured["value"]), color=look.colour, linewidth=1)
+    if intervals:
+        axes.vlines(depths, lows, highs.fillna(measured["value"]), color=look.colour, linewidth=1)
     # An interval that has a lower end alone, or a censored value, goes on beyond the measurement.
     beyond = measured["censored"] | (highs.isna() & measured["ci_low"].notna())
     for depth, value in zip(depths[beyond], values[beyond], strict=True):
@@ -167,6 +170,7 @@ def _draw_spectra(
 
 
 def _finish_spectra(axes: Axes, metric: str, layers: pd.DataFrame) -> None:
+    axes.grid(visible=False)
     axes.set_xscale("log", base=2)
     _hz_axis(axes, "x")
     axes.set_xlabel("modulation frequency (Hz)")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from probe_bench.errors import UserError
@@ -111,7 +112,7 @@ def _run_labels(runs: Sequence[Path]) -> list[str]:
 
 def name_series(table: pd.DataFrame) -> pd.DataFrame:
     """Add `name`: the encoder, with its run only where two runs disagree about that encoder."""
-    table = table if "run" in table.columns else table.assign(run="")
+    table = _with_subjects(table if "run" in table.columns else table.assign(run=""))
     measured = [column for column in COLUMNS if column not in ("run_id", "encoder")]
     clashing = {
         str(encoder)
@@ -121,6 +122,13 @@ def name_series(table: pd.DataFrame) -> pd.DataFrame:
     }
     suffix = (" (" + table["run"] + ")").where(table["encoder"].isin(clashing), "")
     return table.assign(name=table["encoder"].where(table["encoder"] != "", "chance") + suffix)
+
+
+def _with_subjects(table: pd.DataFrame) -> pd.DataFrame:
+    """Where baselines alone were measured, they are what the report is about."""
+    if (table["role"] == "subject").any():
+        return table
+    return table.assign(role=table["role"].where(table["role"] == "chance", "subject"))
 
 
 def _content(rows: pd.DataFrame) -> str:
@@ -227,8 +235,9 @@ def _nearest_rate(logmel: pd.DataFrame, frame_rate_hz: float) -> pd.DataFrame:
     distance = (logmel["frame_rate_hz"] - frame_rate_hz).abs()
     if distance.isna().all():
         return logmel
-    nearest = logmel["name"].iloc[int(distance.argmin())]
-    return logmel[logmel["name"] == nearest]
+    nearest = logmel["name"].iloc[int(np.nanargmin(distance))]
+    rows: pd.DataFrame = logmel[logmel["name"] == nearest]
+    return rows
 
 
 def chance_score(table: pd.DataFrame, panel: Panel) -> Score | None:

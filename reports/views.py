@@ -89,6 +89,7 @@ class HeadlineGroup:
 
     task: str
     corpus: str
+    probe: str
     metric: str
     lines: list[HeadlineLine]
 
@@ -121,6 +122,7 @@ def headline_groups(table: pd.DataFrame) -> list[HeadlineGroup]:
         HeadlineGroup(
             task=task,
             corpus=corpus,
+            probe=found[0].panel.probe,
             metric=metric_text(found[0].panel.metric).axis,
             lines=[_line(headline) for headline in found],
         )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from probe_bench.reports import tables
 from probe_bench.reports.figures import task_curves
@@ -25,11 +26,15 @@ def _house_look() -> Iterator[None]:
         yield
 
 
+def levels(line: Line2D) -> np.ndarray:
+    """Vertical positions of a line's points."""
+    return np.asarray(line.get_ydata(), float)
+
+
 def drawn(axes: Axes, values: np.ndarray) -> bool:
     """Say whether a line with these values is in the panel."""
     return any(
-        line.get_path().vertices.shape[0] == len(values)
-        and np.allclose(line.get_path().vertices[:, 1], values)
+        len(levels(line)) == len(values) and np.allclose(levels(line), values)
         for line in axes.lines
     )
 
@@ -69,7 +74,7 @@ def test_cutoffs_mark_what_is_censored_and_what_is_not_measurable(table: pd.Data
     arrows = [text for text in axes.texts if getattr(text, "arrow_patch", None) is not None]
     rows = table[(table["metric"] == "support_hz") & (table["role"] != "logmel")]
     assert len(arrows) == rows["censored"].sum() > 0
-    crosses = sum(len(line.get_path().vertices) for line in axes.lines if line.get_marker() == "x")
+    crosses = sum(levels(line).size for line in axes.lines if line.get_marker() == "x")
     assert crosses == rows["value"].isna().sum() > 0
     assert drawn(axes, np.array([50.0, 50.0]))  # half of 100 frames a second
 

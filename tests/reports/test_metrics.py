@@ -12,7 +12,7 @@ from probe_bench.reports.metrics import Score, metric_text
     [
         ("accuracy", Score(value=0.6234, low=0.58, high=0.66), "62.3\u202f% [58.0, 66.0]"),
         ("accuracy", Score(value=0.6234, low=0.6229, high=0.6241), "62.34\u202f% [62.29, 62.41]"),
-        ("map", Score(value=0.6234), "62\u202f%"),
+        ("map", Score(value=0.6234), "62.3\u202f%"),
         ("support_hz", Score(value=12.34, low=11.2, high=13.1), "12.3\u202fHz [11.2, 13.1]"),
         ("support_hz", Score(value=40.0, low=36.2, censored=True), "> 40\u202fHz [36, ∞]"),
         ("support_low_hz", Score(value=0.4, censored=True), "< 0.40\u202fHz"),

@@ -100,6 +100,13 @@ def test_two_runs_that_agree_are_shown_once_and_else_by_run(
     assert tables.twin_name(differing, "one (c)") == "random:one (c)"
 
 
+def test_baselines_alone_are_what_the_report_is_about(table: pd.DataFrame) -> None:
+    alone = table[table["role"].isin(["logmel", "random", "chance"])].drop(columns=["name"])
+    named = tables.name_series(alone)
+    assert tables.subjects(named) == ["random:wavjepa", "random:audio-jepa", "logmel:100"]
+    assert tables.headlines(named)[0].baselines.keys() == {"chance"}
+
+
 def test_bad_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run given"):
         tables.join_runs([])
