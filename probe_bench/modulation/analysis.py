@@ -65,7 +65,8 @@ def _measure_layer(
     n_draws: int,
 ) -> LayerModulation:
     layer, bands = features.layers[index], reference.bands(features.layers[index])
-    tokens = without_position_mean(flatten(features.frames(index, clips)))
+    frames = [clip.cpu() for clip in features.frames(index, clips)]
+    tokens = without_position_mean(flatten(frames))
     reason = _refusal(tokens, bands, reference)
     group, n_groups = reference.group, reference.n_groups
     found = (
