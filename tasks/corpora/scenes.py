@@ -21,7 +21,7 @@ from probe_bench.tasks.corpora.rendering import Sound, load_or_render
 
 __all__ = ["CORPORA", "ScenePlan", "scene_sounds"]
 
-_REVISION = "1"  # raise it with every change to what is rendered
+_REVISION = "2"  # raise it with every change to what is rendered
 _LICENCE = "CC0-1.0 (synthesised)"
 _SCENE_SNR_DB = (-6.0, 30.0)  # of the events over the background
 _EVENT_DB = (-6.0, 6.0)  # of one event against the scene's others, while it sounds

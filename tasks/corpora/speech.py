@@ -22,7 +22,7 @@ from probe_bench.tasks.corpora.voices import EMOTIONS, Delivery, deliver, draw_s
 
 __all__ = ["CORPORA", "SpeechPlan", "speech_sounds"]
 
-_REVISION = "1"  # raise it with every change to what is rendered
+_REVISION = "2"  # raise it with every change to what is rendered
 _LICENCE = "CC0-1.0 (synthesised)"
 
 
@@ -31,12 +31,14 @@ class SpeechPlan:
     """What to render.
 
     Attributes:
+        name: Begins the names of its speakers.
         seed: Seed of speakers, sentences and conditions.
         share: Which half of all sentences to say (see `sentences`).
         n_speakers: Speakers.
         n_utterances: Clips of each.
     """
 
+    name: str
     seed: int
     share: int
     n_speakers: int
@@ -52,7 +54,7 @@ def speech_sounds(plan: SpeechPlan) -> Iterator[Sound]:
             rng = np.random.default_rng([plan.seed, 2, s, u])
             # Going on from speaker to speaker spreads the emotions that do not come out even.
             emotion = list(EMOTIONS)[(u + s * plan.n_utterances) % len(EMOTIONS)]
-            text, name = next(texts), f"s{s:03}"
+            text, name = next(texts), f"{plan.name}{s:03}"
             delivery = deliver(speaker, EMOTIONS[emotion], rng)
             labels = {"speaker": name, "emotion": emotion, "text": text}
             yield _sound(f"{name}-{u:02}", _say(text, delivery, rng), delivery, labels, rng=rng)
@@ -103,8 +105,8 @@ def _load(folder: Path, *, name: str, plan: SpeechPlan) -> Corpus:
     )
 
 
-_SPEECH = SpeechPlan(seed=1, share=0, n_speakers=48, n_utterances=15)
-_PRETRAIN = SpeechPlan(seed=2, share=1, n_speakers=240, n_utterances=6)
+_SPEECH = SpeechPlan(name="s", seed=1, share=0, n_speakers=48, n_utterances=15)
+_PRETRAIN = SpeechPlan(name="p", seed=2, share=1, n_speakers=240, n_utterances=6)
 _SOURCE = "https://github.com/espeak-ng/espeak-ng"
 
 CORPORA = (
