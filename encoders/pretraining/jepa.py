@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from probe_bench.encoders.pretraining.frontend import FrontendShape
 from probe_bench.encoders.pretraining.masks import Grid, Selection
 from probe_bench.encoders.pretraining.objective import token_loss
 from probe_bench.encoders.pretraining.recipe import Recipe
@@ -26,18 +25,13 @@ class Backbone(nn.Module):
 
     positions: Tensor
 
-    def __init__(
-        self, frontend: FrontendShape, shape: TransformerShape, grid: Grid, sample_rate_hz: int
-    ) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        self.frontend = frontend.build(sample_rate_hz, shape.dim)
+        shape = recipe.encoder
+        self.frontend = recipe.frontend.build(recipe.sample_rate_hz, shape.dim)
         self.transformer = Transformer(shape)
-        self.register_buffer("positions", sincos_positions(grid, shape.dim), persistent=False)
-
-    @classmethod
-    def of(cls, recipe: Recipe) -> "Backbone":
-        """Build the encoder of a recipe."""
-        return cls(recipe.frontend, recipe.encoder, recipe.grid, recipe.sample_rate_hz)
+        positions = recipe.position_scale * sincos_positions(recipe.grid, shape.dim)
+        self.register_buffer("positions", positions, persistent=False)
 
     def tokens(
         self, features: Float[Tensor, "batch steps channels"]
@@ -115,7 +109,7 @@ class Jepa(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
-        self.encoder = Backbone.of(recipe)
+        self.encoder = Backbone(recipe)
         self.predictor = Predictor(recipe.predictor, recipe.grid, recipe.encoder.dim)
         whole = recipe.teacher.covers == "encoder"
         self.teacher = frozen_copy(self.encoder if whole else self.encoder.transformer)

@@ -71,6 +71,8 @@ class Recipe:
         steps: Length of the training.
         frontend: Waveform to tokens.
         encoder: Of student and teacher.
+        position_scale: Amplitude of the encoder's positions. What they add runs through every
+            block's output into the targets, where it is predicted for nothing.
         predictor: Its `dim` may differ from the encoder's.
         masks: Sampler of context and targets.
         targets: From teacher outputs to targets.
@@ -89,6 +91,7 @@ class Recipe:
     steps: int
     frontend: ConvStemShape | MelPatchesShape
     encoder: TransformerShape
+    position_scale: float = 1.0
     predictor: TransformerShape
     masks: SpanMasks | PatchMasks
     targets: TargetRule
@@ -106,7 +109,7 @@ class Recipe:
     @property
     def inference(self) -> dict[str, Any]:
         """The fields that decide what the encoder computes from given weights."""
-        names = ("sample_rate_hz", "crop_samples", "frontend", "encoder")
+        names = ("sample_rate_hz", "crop_samples", "frontend", "encoder", "position_scale")
         return {name: to_json(getattr(self, name)) for name in names}
 
 

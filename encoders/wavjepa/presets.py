@@ -65,16 +65,16 @@ _TINY = Recipe(
     size="tiny",
     crop_samples=_CROP_SAMPLES,
     batch_size=32,
-    steps=3_000,
+    steps=2_500,
     frontend=ConvStemShape(channels=(32, 64, 64, 64, 96, 96)),
-    encoder=_transformer(128, 4, 2),
-    predictor=_transformer(96, 2, 2),
+    encoder=TransformerShape(dim=128, depth=4, heads=2),
+    predictor=TransformerShape(dim=96, depth=2, heads=2),
     masks=SpanMasks(span=8, target_probability=0.2, context_probability=0.3, groups=2),
     targets=TargetRule(top_k=4, normalisation="channel"),
     objective="mse",
     teacher=EmaRule(start=0.996, end=0.9999, covers="transformer"),
     optimiser=OptimiserRule(
-        lr=3e-4, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.04, decay_all=True, clip_norm=1.0
+        lr=1e-3, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.04, decay_all=True, clip_norm=5.0
     ),
     precision="bfloat16",
 )

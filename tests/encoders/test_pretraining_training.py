@@ -1,7 +1,7 @@
 """The training loop, resuming and checkpoints, for every bundled system."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,15 @@ from probe_bench.encoders.pretraining.trainer import Trainer, build_jepa
 from probe_bench.errors import CheckpointError, CorpusError, UserError
 
 SYSTEMS = sorted(presets())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Models this small spend more on the second thread than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def micro(system: str, **changes: object) -> Recipe:
