@@ -118,9 +118,7 @@ def _prevalence(classes: tuple[str, ...], train: Units, test: Units) -> FoldPred
     return _part(test.clip, targets, np.tile(known.mean(0), (len(targets), 1)))
 
 
-def _equal_trials(
-    task: Task, corpus: Corpus, fold: Fold, config: ProbeConfig
-) -> FoldPredictions:
+def _equal_trials(task: Task, corpus: Corpus, fold: Fold, config: ProbeConfig) -> FoldPredictions:
     trials = fold_trials(task, corpus, fold.test, config)
     clips, same = np.array(fold.test), trials.same.numpy()
     first, second = clips[trials.first.numpy()], clips[trials.second.numpy()]

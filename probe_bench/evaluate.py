@@ -17,7 +17,7 @@ from probe_bench.probes.recognise import recognise
 from probe_bench.probes.verify import verify
 from probe_bench.scoring import Predictions, Score, score
 from probe_bench.splits import Fold
-from probe_bench.task import Task
+from probe_bench.task import Metric, Task
 
 __all__ = ["Evaluation", "ProbeConfig", "chance_scores", "evaluate"]
 
@@ -45,6 +45,7 @@ def evaluate(
     folds: Sequence[Fold],
     features: Features,
     seed: int,
+    *,
     config: ProbeConfig | None = None,
 ) -> Evaluation:
     """Fit, choose, predict and score every probe of a task.
@@ -63,19 +64,19 @@ def evaluate(
     """
     config = config or ProbeConfig()
     linear = [measure for measure in task.measures if measure.probe in _LINEAR]
-    predictions = classify(linear, task, corpus, folds, features, seed, config) if linear else []
+    predictions = (
+        classify(linear, task, corpus, folds, features, seed=seed, config=config) if linear else []
+    )
     for measure in task.measures:
         if measure.probe == "ctc":
-            predictions += recognise(task, corpus, folds, features, seed, config)
+            predictions += recognise(task, corpus, folds, features, seed=seed, config=config)
         if measure.probe == "cosine":
             predictions += verify(task, corpus, folds, features, config)
-    metrics = {measure.probe: measure.metrics for measure in task.measures}
+    metrics: dict[str, tuple[Metric, ...]] = {m.probe: m.metrics for m in task.measures}
     scores = [
         each
         for made in predictions
-        for each in score(
-            made, metrics[made.probe], corpus=corpus.name, task=task.name, seed=seed
-        )
+        for each in score(made, metrics[made.probe], corpus=corpus.name, task=task.name, seed=seed)
     ]
     return Evaluation(
         scores=tuple(scores),
@@ -91,4 +92,3 @@ def _left_out(task: Task, predictions: Sequence[Predictions]) -> list[str]:
         for measure in task.measures
         if measure.probe not in made
     ]
-

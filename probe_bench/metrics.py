@@ -139,4 +139,3 @@ def _first_of_ties(last: Int[Tensor, " units"]) -> Int[Tensor, " units"]:
     ends = torch.unique_consecutive(last)
     starts = torch.nn.functional.pad(ends[:-1] + 1, (1, 0))
     return starts.repeat_interleave(torch.diff(starts, append=ends[-1:] + 1))
-

@@ -104,7 +104,9 @@ class _Resamples:
         first = self.weights[rows][:, self.cluster]
         if self.other is None:
             return first
-        return torch.where(self.cluster == self.other, first, first * self.weights[rows][:, self.other])
+        return torch.where(
+            self.cluster == self.other, first, first * self.weights[rows][:, self.other]
+        )
 
     def cluster_sums(
         self, values: Float[Tensor, " units"], column: Int[Tensor, " units"], n_columns: int
@@ -195,7 +197,9 @@ def _replicates(
                 resamples,
             )
         case "eer":
-            return _ranked(metrics.equal_error_rate, targets[:, None], predicted[:, None], resamples)
+            return _ranked(
+                metrics.equal_error_rate, targets[:, None], predicted[:, None], resamples
+            )
         case "map":
             return _ranked(metrics.average_precision, targets, predicted, resamples)
         case "macro_auc":

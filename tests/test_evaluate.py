@@ -1,3 +1,4 @@
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -7,16 +8,20 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from torch import Tensor
 
 from probe_bench.corpus import Clip, Corpus, Segment
 from probe_bench.encoder import Layer
-from probe_bench.evaluate import ProbeConfig, chance_scores, evaluate
+from probe_bench.evaluate import Evaluation, ProbeConfig, chance_scores, evaluate
 from probe_bench.probes.ctc import CtcConfig
+from probe_bench.scoring import Score
 from probe_bench.splits import Fold
 from probe_bench.tasks.emotion import TASK as EMOTION
 from probe_bench.tasks.phoneme import TASK as PHONEME
 from probe_bench.tasks.speaker import TASK as SPEAKER
 from probe_bench.tasks.tagging import TASK as TAGGING
+
+Folds = tuple[Fold, ...]
 
 PHONES = ("a", "e", "i", "k", "s", "sil")
 EMOTIONS = ("angry", "calm", "sad")
@@ -30,12 +35,20 @@ QUICK = ProbeConfig(
 )
 
 
+@pytest.fixture(autouse=True)
+def _one_thread(_few_threads: None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Planted:
     """Features whose layer 1 carries labels and whose layer 0 is noise, made from the clips."""
 
     encoder = "planted"
 
-    def __init__(self, corpus, *, frame_rate_hz=50, seed=0):
+    def __init__(self, corpus: Corpus, *, frame_rate_hz: int = 50, seed: int = 0) -> None:
         self.layers = tuple(
             Layer(
                 name=name,
@@ -53,7 +66,7 @@ class Planted:
         g = torch.Generator().manual_seed(seed)
         self._frames = [[self._make(c, k, g, frame_rate_hz) for c in corpus] for k in (0, 1)]
 
-    def _make(self, clip, layer, g, rate):
+    def _make(self, clip: Clip, layer: int, g: torch.Generator, rate: int) -> Tensor:
         n = int(clip.duration_s * rate)
         x = torch.randn(n, 12, generator=g)
         if layer == 0:
@@ -65,21 +78,21 @@ class Planted:
             x[(times >= s.start_s) & (times < s.end_s)] += 1.5 * self._codes[s.label]
         return x
 
-    def pooled(self, layer):
+    def pooled(self, layer: int) -> Tensor:
         return torch.stack([torch.cat([x.mean(0), x.std(0)]) for x in self._frames[layer]])
 
-    def n_frames(self, layer):
+    def n_frames(self, layer: int) -> Tensor:
         return torch.tensor([len(x) for x in self._frames[layer]])
 
-    def frames(self, layer, clips):
+    def frames(self, layer: int, clips: Sequence[int]) -> list[Tensor]:
         return [self._frames[layer][i] for i in clips]
 
 
-def hash_of(name):
+def hash_of(name: str) -> int:
     return int.from_bytes(name.encode()[:6], "big") % 10007
 
 
-def clip(i, random):
+def clip(i: int, random: np.random.Generator) -> Clip:
     order = random.permutation(len(PHONES))
     phones = tuple(
         Segment(start_s=0.1 * j, end_s=0.1 * (j + 1), label=PHONES[k]) for j, k in enumerate(order)
@@ -99,23 +112,23 @@ def clip(i, random):
 
 
 @pytest.fixture(scope="module")
-def corpus():
+def corpus() -> Corpus:
     random = np.random.default_rng(0)
     clips = tuple(clip(i, random) for i in range(120))
     return Corpus(name="toy", clips=clips, licence="CC0", revision="1")
 
 
 @pytest.fixture(scope="module")
-def features(corpus):
+def features(corpus: Corpus) -> Planted:
     return Planted(corpus)
 
 
-def part(corpus, keep):
+def part(corpus: Corpus, keep: Callable[[Clip, int], bool]) -> tuple[int, ...]:
     return tuple(i for i, c in enumerate(corpus.clips) if keep(c, i))
 
 
 @pytest.fixture(scope="module")
-def by_speaker(corpus):
+def by_speaker(corpus: Corpus) -> Folds:
     parts = [
         part(corpus, lambda c, _, low=low, high=high: low <= int(c.labels["speaker"][3:]) < high)
         for low, high in ((0, 5), (5, 7), (7, 10))
@@ -124,7 +137,7 @@ def by_speaker(corpus):
 
 
 @pytest.fixture(scope="module")
-def by_recording(corpus):
+def by_recording(corpus: Corpus) -> Folds:
     parts = [
         part(corpus, lambda _, i, low=low, high=high: low <= i // 10 % 12 < high)
         for low, high in ((0, 6), (6, 9), (9, 12))
@@ -132,18 +145,16 @@ def by_recording(corpus):
     return (Fold(train=parts[0], valid=parts[1], test=parts[2]),)
 
 
-def find(evaluation, probe, metric, layer):
+def find(evaluation: Evaluation, probe: str, metric: str, layer: int) -> Score:
     (found,) = [
-        s
-        for s in evaluation.scores
-        if (s.probe, s.metric, s.layer) == (probe, metric, layer)
+        s for s in evaluation.scores if (s.probe, s.metric, s.layer) == (probe, metric, layer)
     ]
     return found
 
 
 def test_planted_information_is_found_in_its_layer_by_every_probe(
-    corpus, features, by_speaker, by_recording
-):
+    corpus: Corpus, features: Planted, by_speaker: Folds, by_recording: Folds
+) -> None:
     for task, folds in (
         (SPEAKER, by_recording),
         (EMOTION, by_speaker),
@@ -165,18 +176,20 @@ def test_planted_information_is_found_in_its_layer_by_every_probe(
                 assert full.ci_low <= full.value <= full.ci_high
 
 
-def test_clip_accuracy_is_that_of_sklearn_at_the_chosen_strength(corpus, features, by_recording):
+def test_clip_accuracy_is_that_of_sklearn_at_the_chosen_strength(
+    corpus: Corpus, features: Planted, by_recording: Folds
+) -> None:
     result = evaluate(SPEAKER, corpus, by_recording, features, seed=0, config=QUICK)
     (fold,) = by_recording
     x = features.pooled(0).double().numpy()
     y = np.array([c.labels["speaker"] for c in corpus])
     scaler = StandardScaler().fit(x[list(fold.train)])
 
-    def fit(l2):
+    def fit(l2: float) -> LogisticRegression:
         model = LogisticRegression(C=1 / (l2 * len(fold.train)), tol=1e-8, max_iter=5000)
         return model.fit(scaler.transform(x[list(fold.train)]), y[list(fold.train)])
 
-    def accuracy(model, clips):
+    def accuracy(model: LogisticRegression, clips: Sequence[int]) -> float:
         return model.score(scaler.transform(x[list(clips)]), y[list(clips)])
 
     best = max((fit(l2) for l2 in QUICK.logistic_l2), key=lambda m: accuracy(m, fold.valid))
@@ -185,7 +198,9 @@ def test_clip_accuracy_is_that_of_sklearn_at_the_chosen_strength(corpus, feature
     )
 
 
-def test_test_labels_do_not_reach_any_choice(corpus, features, by_speaker):
+def test_test_labels_do_not_reach_any_choice(
+    corpus: Corpus, features: Planted, by_speaker: Folds
+) -> None:
     shuffled = list(corpus.clips)
     for i in by_speaker[0].test:
         labels = {**corpus.clips[i].labels, "emotion": EMOTIONS[i % 3]}
@@ -202,7 +217,7 @@ def test_test_labels_do_not_reach_any_choice(corpus, features, by_speaker):
     assert [s.value for s in honest.scores] != [s.value for s in other.scores]
 
 
-def test_folds_are_pooled_before_the_metric(corpus, features):
+def test_folds_are_pooled_before_the_metric(corpus: Corpus, features: Planted) -> None:
     thirds = [part(corpus, lambda _, i, k=k: i % 3 == k) for k in range(3)]
     folds = tuple(
         Fold(train=thirds[k], valid=thirds[(k + 1) % 3], test=thirds[(k + 2) % 3]) for k in range(3)
@@ -211,13 +226,13 @@ def test_folds_are_pooled_before_the_metric(corpus, features):
     (logistic, _) = result.predictions
     assert sorted(logistic.clip_ids.tolist()) == [c.id for c in corpus]
     row = logistic.predicted[logistic.layers.index("L1")]
-    recalls = [
-        (row[logistic.targets == k] == k).mean() for k in range(len(logistic.classes))
-    ]
+    recalls = [(row[logistic.targets == k] == k).mean() for k in range(len(logistic.classes))]
     assert find(result, "logistic", "uar", "L1").value == pytest.approx(np.mean(recalls))
 
 
-def test_frames_are_scored_on_one_grid_whatever_the_frame_rate(corpus, by_speaker):
+def test_frames_are_scored_on_one_grid_whatever_the_frame_rate(
+    corpus: Corpus, by_speaker: Folds
+) -> None:
     slow, fast = (
         evaluate(
             PHONEME, corpus, by_speaker, Planted(corpus, frame_rate_hz=rate), seed=0, config=QUICK
@@ -231,7 +246,9 @@ def test_frames_are_scored_on_one_grid_whatever_the_frame_rate(corpus, by_speake
     assert len(slow.targets) == 36 * 30
 
 
-def test_units_of_classes_unknown_to_train_are_errors_and_noted(corpus, features, by_speaker):
+def test_units_of_classes_unknown_to_train_are_errors_and_noted(
+    corpus: Corpus, features: Planted, by_speaker: Folds
+) -> None:
     clips = tuple(
         replace(c, labels={**c.labels, "emotion": "bored"}) if i == by_speaker[0].test[0] else c
         for i, c in enumerate(corpus.clips)
@@ -245,7 +262,9 @@ def test_units_of_classes_unknown_to_train_are_errors_and_noted(corpus, features
     assert any("1 test units" in note and "bored" in note for note in result.notes)
 
 
-def test_corpus_without_alignment_is_only_transcribed(corpus, features, by_speaker):
+def test_corpus_without_alignment_is_only_transcribed(
+    corpus: Corpus, features: Planted, by_speaker: Folds
+) -> None:
     clips = tuple(
         replace(c, phones=None, phone_sequence=tuple(s.label for s in c.phones)) for c in corpus
     )
@@ -256,14 +275,16 @@ def test_corpus_without_alignment_is_only_transcribed(corpus, features, by_speak
     assert any("logistic" in note for note in result.notes)
 
 
-def test_same_seed_gives_the_same_bytes(corpus, features, by_speaker):
+def test_same_seed_gives_the_same_bytes(
+    corpus: Corpus, features: Planted, by_speaker: Folds
+) -> None:
     first, second = (
         evaluate(PHONEME, corpus, by_speaker, features, seed=3, config=QUICK) for _ in range(2)
     )
     assert first.scores == second.scores
 
 
-def test_chance_is_the_known_value(corpus, by_speaker, by_recording):
+def test_chance_is_the_known_value(corpus: Corpus, by_speaker: Folds, by_recording: Folds) -> None:
     uar, accuracy, tags, phones = (
         {s.metric: s for s in chance_scores(task, corpus, folds, seed=0)}
         for task, folds in (

@@ -59,7 +59,7 @@ def _gram(
     x: Float[Tensor, "samples dim"], mean: Float[Tensor, " dim"], block: int = 4096
 ) -> Float[Tensor, "dim dim"]:
     total = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-    for part in x.split(block):
+    for part in torch.split(x, block):
         centred = part.double() - mean
         total.addmm_(centred.T, centred)
     return total / len(x)

@@ -50,10 +50,10 @@ class _Coding:
         """Targets in terms of the fold's own columns; classes it does not know are one beyond."""
         targets = self.targets(units)
         if self.multi_label:
-            return targets[:, self.columns]
+            return np.take(targets, self.columns, axis=1)
         place = np.full(len(self.classes), len(self.columns))
         place[self.columns] = np.arange(len(self.columns))
-        return place[targets]
+        return np.take(place, targets)
 
     def notes(self, test: Units) -> tuple[str, ...]:
         """Say which test labels the fold's train could not teach."""
@@ -63,12 +63,14 @@ class _Coding:
             return ()
         effect = "get a constant score" if self.multi_label else "count as errors"
         count = sum(bool(_as_set(label) & names) for label in test.labels)
-        return (f"{count} test units of classes that train cannot teach {effect}: {', '.join(lost)}",)
+        return (
+            f"{count} test units of classes that train cannot teach {effect}: {', '.join(lost)}",
+        )
 
     def full(self, predicted: Shaped[np.ndarray, "units ..."]) -> Shaped[np.ndarray, "units ..."]:
         """Predictions in terms of all classes."""
         if not self.multi_label:
-            return self.columns[predicted].astype(np.int32)
+            return np.take(self.columns, predicted).astype(np.int32)
         scores = np.tile(self.constant, (len(predicted), 1))
         scores[:, self.columns] = predicted
         return scores.astype(np.float32)
@@ -80,6 +82,7 @@ def classify(
     corpus: Corpus,
     folds: Sequence[Fold],
     features: Features,
+    *,
     seed: int,
     config: ProbeConfig,
 ) -> list[Predictions]:
@@ -168,10 +171,10 @@ def _fold(
         found = fit_layers(
             measures,
             l2,
-            [gather(features, layer, train) for layer in group],
-            torch.from_numpy(coding.local(train)),
-            [gather(features, layer, valid) for layer in group],
-            coding.local(valid),
+            train=[gather(features, layer, train) for layer in group],
+            train_targets=torch.from_numpy(coding.local(train)),
+            valid=[gather(features, layer, valid) for layer in group],
+            valid_targets=coding.local(valid),
         )
         for probe, probes in found.items():
             fitted[probe].update(zip(group, probes, strict=True))
@@ -211,4 +214,3 @@ def _read(
         ]
         layers.append(np.concatenate(blocks))
     return np.stack(layers)
-

@@ -46,6 +46,7 @@ class Fitted:
 def fit_layers(
     measures: Sequence[Measure],
     l2: dict[str, tuple[float, ...]],
+    *,
     train: Sequence[Float[Tensor, "_ _"]],
     train_targets: Tensor,
     valid: Sequence[Float[Tensor, "_ _"]],
@@ -67,7 +68,7 @@ def fit_layers(
     standardisers = [fit_standardiser(x) for x in train]
     standardised = [s(x) for s, x in zip(standardisers, train, strict=True)]
     axes = [principal_axes(x) for x in standardised]
-    chosen = {}
+    chosen: dict[str, list[Fitted]] = {}
     for measure in measures:
         paths = _fit(measure.probe, axes, standardised, train_targets, l2[measure.probe])
         chosen[measure.probe] = [

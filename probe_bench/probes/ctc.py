@@ -12,11 +12,10 @@ Frames faster than 50 Hz are averaged to at most 50 Hz: phones last 80 ms, and t
 with the frame rate.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -48,8 +47,8 @@ class CtcConfig:
     """
 
     max_frame_rate_hz: int = 50
-    max_epochs: int = 12
-    patience: int = 4
+    max_epochs: int = 8
+    patience: int = 3
     clips_per_step: int = 32
     lr: float = 0.01
     flat_start_l2: float = 0.1
@@ -87,7 +86,7 @@ class _Clips:
 
 def frame_stride(layer: Layer, config: CtcConfig) -> int:
     """Frames to average into one so that the rate is at most `max_frame_rate_hz`."""
-    return max(1, int(np.ceil(layer.frame_rate_hz / Fraction(config.max_frame_rate_hz))))
+    return max(1, math.ceil(layer.frame_rate_hz / config.max_frame_rate_hz))
 
 
 def train_ctc(
@@ -96,6 +95,7 @@ def train_ctc(
     train: Sequence[int],
     valid: Sequence[int],
     sequences: Mapping[int, tuple[str, ...]],
+    *,
     seed: int,
     config: CtcConfig,
 ) -> list[CtcHead]:
@@ -121,7 +121,7 @@ def train_ctc(
     held_out = _pad(features, layers, standardisers, valid, stride)
     references = [" ".join(sequences[clip]) for clip in valid]
     start = _flat_start(data, len(phones) + 1, config.flat_start_l2)
-    best, rates = _train(data, held_out, references, start, phones, seed, config)
+    best, rates = _train(data, held_out, references, start, phones=phones, seed=seed, config=config)
     return [
         CtcHead(
             standardiser=standardiser,
@@ -205,6 +205,7 @@ def _train(
     held_out: _Clips,
     references: list[str],
     start: Float[Tensor, "layers rows columns"],
+    *,
     phones: tuple[str, ...],
     seed: int,
     config: CtcConfig,
@@ -217,7 +218,7 @@ def _train(
     best, rates = start.clone(), _error_rates(start, held_out, references, phones)
     last_gain = 0
     for epoch in range(1, config.max_epochs + 1):
-        for batch in torch.randperm(n_clips, generator=generator).split(config.clips_per_step):
+        for batch in _batches(n_clips, config.clips_per_step, generator):
             (gradient,) = torch.autograd.grad(_loss(weights, data, batch), weights)
             weights.data += adam.step(gradient)
         for k, rate in enumerate(_error_rates(weights.detach(), held_out, references, phones)):
@@ -226,6 +227,10 @@ def _train(
         if epoch - last_gain >= config.patience:
             break
     return best, rates
+
+
+def _batches(n: int, size: int, generator: torch.Generator) -> Sequence[Int[Tensor, " some"]]:
+    return torch.split(torch.randperm(n, generator=generator), size)
 
 
 class _Adam:

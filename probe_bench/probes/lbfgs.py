@@ -98,7 +98,9 @@ def minimise(
         batch.keep(running)
         if not len(batch.ids):
             break
-        moved = _step(batch, oracle, direction[running], slope[running], passes, memory)
+        moved = _step(
+            batch, oracle, direction[running], slope[running], passes=passes, memory=memory
+        )
         point[batch.ids], best[batch.ids] = batch.point, batch.value
         batch.keep(moved)
         if not len(batch.ids):
@@ -106,7 +108,9 @@ def minimise(
     return Minimum(point=point, value=best, gap=gap, passes=passes)
 
 
-def _dot(a: Float[Tensor, "active ..."], b: Float[Tensor, "active ..."]) -> Float[Tensor, " active"]:
+def _dot(
+    a: Float[Tensor, "active ..."], b: Float[Tensor, "active ..."]
+) -> Float[Tensor, " active"]:
     return (a * b).flatten(1).sum(1)
 
 
@@ -137,6 +141,7 @@ def _step(
     oracle: Oracle,
     direction: Float[Tensor, "active ..."],
     slope: Float[Tensor, " active"],
+    *,
     passes: Int[Tensor, " problems"],
     memory: int,
 ) -> Bool[Tensor, " active"]:

@@ -25,8 +25,8 @@ class LinearPath:
     def scores(self, x: Float[Tensor, "samples dim"]) -> Float[Tensor, "strengths samples classes"]:
         """Return the linear scores (logits) of all strengths."""
         flat = self.weight.flatten(0, 1).float()
-        scores = x.float() @ flat.T + self.intercept.flatten().float()
-        return scores.unflatten(1, self.intercept.shape).movedim(0, 1)
+        scores: Tensor = x.float() @ flat.T + self.intercept.flatten().float()
+        return scores.view(len(x), *self.intercept.shape).movedim(0, 1)
 
     def at(self, strength: int) -> "LinearPath":
         """Return the probe of one strength alone."""
@@ -34,4 +34,3 @@ class LinearPath:
         return LinearPath(
             l2=self.l2[pick], weight=self.weight[pick], intercept=self.intercept[pick]
         )
-

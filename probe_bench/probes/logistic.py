@@ -135,12 +135,10 @@ def _fit(
     )
     n_layers = len(axes)
     # strengths problems rows width -> layers strengths classes width
-    weights = points.unflatten(1, (n_layers, -1)).flatten(2, 3).movedim(1, 0)
-    most = passes.unflatten(1, (n_layers, -1)).amax(2).T.tolist()
-    worst = gaps.unflatten(1, (n_layers, -1)).amax(2).T.tolist()
-    return [
-        _path(layer, weights[i], l2, most[i], worst[i]) for i, layer in enumerate(axes)
-    ]
+    weights = points.reshape(len(l2), n_layers, -1, points.shape[-1]).movedim(1, 0)
+    most = passes.view(len(l2), n_layers, -1).amax(2).T.tolist()
+    worst = gaps.view(len(l2), n_layers, -1).amax(2).T.tolist()
+    return [_path(layer, weights[i], l2, most[i], worst[i]) for i, layer in enumerate(axes)]
 
 
 def _path(
@@ -174,7 +172,7 @@ def _kronecker(
 
     def apply(ids: Int[Tensor, " active"], gradient: Tensor) -> Tensor:
         basis = modes[ids]
-        return basis @ (basis.mT @ gradient / scale[ids])
+        solved: Tensor = basis @ (basis.mT @ gradient / scale[ids])
+        return solved
 
     return apply
-

@@ -30,6 +30,7 @@ def recognise(
     corpus: Corpus,
     folds: Sequence[Fold],
     features: Features,
+    *,
     seed: int,
     config: ProbeConfig,
 ) -> list[Predictions]:
@@ -49,7 +50,9 @@ def recognise(
     for train, valid, test in plans:
         heads: dict[int, CtcHead] = {}
         for group in _alike(features):
-            trained = train_ctc(features, group, train, valid, sequences, seed, config.ctc)
+            trained = train_ctc(
+                features, group, train, valid, sequences, seed=seed, config=config.ctc
+            )
             heads.update(zip(group, trained, strict=True))
         parts.append(_read(heads, features, test, sequences, config))
     return [

@@ -58,5 +58,5 @@ def fit_ridge(
 def _cross(
     x: Float[Tensor, "samples dim"], targets: Float[Tensor, "samples targets"], block: int = 4096
 ) -> Float[Tensor, "dim targets"]:
-    parts = zip(x.split(block), targets.split(block), strict=True)
+    parts = zip(torch.split(x, block), torch.split(targets, block), strict=True)
     return torch.stack([part.double().T @ target for part, target in parts]).sum(0)

@@ -65,9 +65,7 @@ def stitch(
     """
     picks = [best_index(metric, fold.valid_values) for fold in folds]
     winner = min(Counter(picks).items(), key=lambda item: (-item[1], item[0]))[0]
-    best = np.concatenate(
-        [fold.predicted[pick] for fold, pick in zip(folds, picks, strict=True)]
-    )
+    best = np.concatenate([fold.predicted[pick] for fold, pick in zip(folds, picks, strict=True)])
     pooled = np.concatenate([fold.predicted for fold in folds], axis=1)
     best_settings = [
         ";".join(filter(None, (f"layer={layers[pick]}", fold.settings[pick])))
@@ -106,10 +104,9 @@ def _concatenated(
     return np.concatenate(known) if known else None
 
 
-def _clip_ids(
-    corpus: Corpus, clip: Shaped[np.ndarray, " units"]
-) -> Shaped[np.ndarray, " units"]:
-    return np.array([c.id for c in corpus.clips])[clip]
+def _clip_ids(corpus: Corpus, clip: Shaped[np.ndarray, " units"]) -> Shaped[np.ndarray, " units"]:
+    ids: Shaped[np.ndarray, " units"] = np.array([c.id for c in corpus.clips])[clip]
+    return ids
 
 
 def _clusters(
@@ -117,4 +114,5 @@ def _clusters(
 ) -> Shaped[np.ndarray, " units"]:
     """Independent unit of each clip; a clip without that label is a unit of its own."""
     names = [c.labels.get(task.cluster, f"clip {c.id}") for c in corpus.clips]
-    return np.array(names)[clip]
+    clusters: Shaped[np.ndarray, " units"] = np.array(names)[clip]
+    return clusters

@@ -26,9 +26,7 @@ class Trials:
     same: Bool[Tensor, " trials"]
 
 
-def make_trials(
-    labels: Sequence[str], recordings: Sequence[str], cap: int = 20_000
-) -> Trials:
+def make_trials(labels: Sequence[str], recordings: Sequence[str], cap: int = 20_000) -> Trials:
     """Pair all clips of different recordings, target and other trials each thinned evenly.
 
     Args:
@@ -47,9 +45,7 @@ def make_trials(
     return Trials(first=first[keep], second=second[keep], same=same[keep])
 
 
-def cosine_scores(
-    x: Float[Tensor, "clips dim"], trials: Trials
-) -> Float[Tensor, " trials"]:
+def cosine_scores(x: Float[Tensor, "clips dim"], trials: Trials) -> Float[Tensor, " trials"]:
     """Cosine of each pair of (standardised) features."""
     unit = torch.nn.functional.normalize(x.float(), dim=1)
     first, second = trials.first.to(x.device), trials.second.to(x.device)

@@ -44,9 +44,7 @@ def verify(
     ]
 
 
-def fold_trials(
-    task: Task, corpus: Corpus, clips: Sequence[int], config: ProbeConfig
-) -> Trials:
+def fold_trials(task: Task, corpus: Corpus, clips: Sequence[int], config: ProbeConfig) -> Trials:
     """Pair clips of different recordings; a clip without recording label is its own."""
     some = [corpus.clips[i] for i in clips]
     return make_trials(
@@ -61,7 +59,7 @@ def _fold(
 ) -> FoldPredictions | None:
     valid = fold_trials(task, corpus, fold.valid, config)
     test = fold_trials(task, corpus, fold.test, config)
-    if len(test.same.unique()) < 2:
+    if bool(test.same.all()) or not bool(test.same.any()):
         return None
     predicted, values = [], []
     for layer in range(len(features.layers)):

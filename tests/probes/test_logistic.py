@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from torch import Tensor
 
 from probe_bench.probes.axes import principal_axes
 from probe_bench.probes.logistic import fit_one_vs_rest, fit_softmax
@@ -9,7 +10,9 @@ from probe_bench.probes.logistic import fit_one_vs_rest, fit_softmax
 STRENGTHS = (1.0, 1e-2, 1e-4)
 
 
-def classes_and_features(n, dim, n_classes, seed, separation=1.0):
+def classes_and_features(
+    n: int, dim: int, n_classes: int, seed: int, separation: float = 1.0
+) -> tuple[Tensor, Tensor]:
     g = torch.Generator().manual_seed(seed)
     prior = torch.softmax(torch.randn(n_classes, generator=g), 0)
     y = torch.multinomial(prior, n, replacement=True, generator=g)
@@ -21,27 +24,31 @@ def classes_and_features(n, dim, n_classes, seed, separation=1.0):
     return x @ mix + 0.3, y
 
 
-def softmax_objective(weight, intercept, x, y, l2):
+def softmax_objective(weight: Tensor, intercept: Tensor, x: Tensor, y: Tensor, l2: float) -> float:
     scores = x.double() @ weight.T + intercept
     loss = torch.nn.functional.cross_entropy(scores, y, reduction="none").mean()
     return float(loss + l2 / 2 * weight.square().sum())
 
 
-def sigmoid_objective(weight, intercept, x, y, l2):
+def sigmoid_objective(weight: Tensor, intercept: Tensor, x: Tensor, y: Tensor, l2: float) -> float:
     scores = x.double() @ weight + intercept
     loss = torch.nn.functional.binary_cross_entropy_with_logits(scores, y.double())
     return float(loss + l2 / 2 * weight.square().sum())
 
 
-def sklearn_fit(x, y, l2):
+def sklearn_fit(x: Tensor, y: Tensor, l2: float) -> LogisticRegression:
     model = LogisticRegression(C=1 / (l2 * len(x)), tol=1e-9, solver="newton-cholesky")
     return model.fit(x.double().numpy(), y.numpy())
 
 
 @pytest.mark.parametrize(("n", "dim"), [(600, 24), (60, 150)])
-def test_softmax_reaches_the_optimum_of_sklearn_for_all_layers_and_strengths(n, dim):
+def test_softmax_reaches_the_optimum_of_sklearn_for_all_layers_and_strengths(
+    n: int, dim: int
+) -> None:
     layers = [classes_and_features(n, dim, 5, seed) for seed in (0, 1)]
-    paths = fit_softmax([principal_axes(x) for x, _ in layers], [y for _, y in layers], 5, STRENGTHS)
+    paths = fit_softmax(
+        [principal_axes(x) for x, _ in layers], [y for _, y in layers], 5, STRENGTHS
+    )
     for (x, y), path in zip(layers, paths, strict=True):
         scores = path.scores(x)
         for i, l2 in enumerate(STRENGTHS):
@@ -55,7 +62,7 @@ def test_softmax_reaches_the_optimum_of_sklearn_for_all_layers_and_strengths(n, 
             assert same.mean() >= 0.999
 
 
-def test_softmax_predicts_unseen_samples_as_sklearn_does():
+def test_softmax_predicts_unseen_samples_as_sklearn_does() -> None:
     x, y = classes_and_features(3000, 40, 8, seed=2, separation=0.6)
     (path,) = fit_softmax([principal_axes(x[:1000])], [y[:1000]], 8, (1e-3,))
     model = sklearn_fit(x[:1000], y[:1000], 1e-3)
@@ -64,7 +71,7 @@ def test_softmax_predicts_unseen_samples_as_sklearn_does():
 
 
 @pytest.mark.parametrize(("n", "dim"), [(400, 16), (50, 120)])
-def test_one_vs_rest_reaches_the_optimum_of_sklearn_for_every_class(n, dim):
+def test_one_vs_rest_reaches_the_optimum_of_sklearn_for_every_class(n: int, dim: int) -> None:
     x, y = classes_and_features(n, dim, 4, seed=3)
     extra = torch.rand(n, 4, generator=torch.Generator().manual_seed(0)) < 0.2
     targets = ((torch.nn.functional.one_hot(y, 4) > 0) | extra).float()
@@ -78,7 +85,7 @@ def test_one_vs_rest_reaches_the_optimum_of_sklearn_for_every_class(n, dim):
             assert ours == pytest.approx(expected, rel=1e-6)
 
 
-def test_layers_of_different_size_solve_together_as_alone():
+def test_layers_of_different_size_solve_together_as_alone() -> None:
     wide, narrow = classes_and_features(300, 30, 3, seed=4), classes_and_features(40, 60, 3, seed=5)
     together = fit_softmax(
         [principal_axes(wide[0]), principal_axes(narrow[0])], [wide[1], narrow[1]], 3, STRENGTHS
@@ -91,7 +98,7 @@ def test_layers_of_different_size_solve_together_as_alone():
             assert ours == pytest.approx(expected, rel=1e-6)
 
 
-def test_strengths_come_back_in_the_order_given():
+def test_strengths_come_back_in_the_order_given() -> None:
     x, y = classes_and_features(200, 10, 3, seed=6)
     (up,) = fit_softmax([principal_axes(x)], [y], 3, (1e-3, 1.0))
     (down,) = fit_softmax([principal_axes(x)], [y], 3, (1.0, 1e-3))
@@ -99,7 +106,7 @@ def test_strengths_come_back_in_the_order_given():
     assert up.weight[0].norm() > up.weight[1].norm()
 
 
-def test_the_stated_gap_bounds_the_distance_to_a_tighter_solution():
+def test_the_stated_gap_bounds_the_distance_to_a_tighter_solution() -> None:
     x, y = classes_and_features(500, 20, 4, seed=7)
     axes = [principal_axes(x)]
     (loose,) = fit_softmax(axes, [y], 4, (1e-3,), tolerance=1e-3)
