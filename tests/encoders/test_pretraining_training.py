@@ -266,7 +266,7 @@ def test_a_kill_while_writing_leaves_the_old_checkpoint(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints.os, "fsync", killed)
+    monkeypatch.setattr("os.fsync", killed)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.write(dataclasses.replace(loaded, step=99), trained)
     assert trained.read_bytes() == before
