@@ -77,6 +77,7 @@ _TINY = Recipe(
         std=_LOG_MEL_STD,
     ),
     encoder=TransformerShape(dim=128, depth=4, heads=2),
+    position_scale=0.25,
     predictor=TransformerShape(dim=96, depth=2, heads=2),
     masks=PatchMasks(),
     targets=TargetRule(top_k=4, normalisation="channel"),

@@ -6,6 +6,7 @@ from itertools import accumulate
 from math import prod
 from operator import mul
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -23,11 +24,15 @@ class ConvStemShape:
         channels: Output channels of every convolution.
         kernels: Kernel sizes in samples of each convolution's input.
         strides: Strides; their product is the hop.
+        smooth_start: Share of the variance of the initial kernels that is constant along a kernel,
+            after the first convolution. Such a stem starts as smoothed, rectified bands, whose
+            slow course can be predicted; white kernels start from the phase, which cannot.
     """
 
     channels: Sequence[int] = (512,) * 6
     kernels: Sequence[int] = (10, 3, 3, 3, 3, 2)
     strides: Sequence[int] = (5, 2, 2, 2, 2, 2)
+    smooth_start: float = 0.0
 
     @property
     def receptive_field_samples(self) -> int:
@@ -65,8 +70,9 @@ class ConvStem(Frontend):
             nn.Conv1d(i, o, k, s, bias=False)
             for i, o, k, s in zip(inputs, shape.channels, shape.kernels, shape.strides, strict=True)
         )
-        for parameter in self.convs.parameters():
-            nn.init.kaiming_normal_(parameter)
+        for number, kernel in enumerate(self.convs.parameters()):
+            nn.init.kaiming_normal_(kernel)
+            _smooth(kernel, shape.smooth_start if number else 0.0)
         # One group a channel: every channel is normalised over time, which evens out the level.
         self.first_norm = nn.GroupNorm(shape.channels[0], shape.channels[0])
         self.norm = nn.LayerNorm(shape.channels[-1])
@@ -87,3 +93,11 @@ class ConvStem(Frontend):
     ) -> Float[Tensor, "batch frames dim"]:
         """Normalise and map to the encoder's width."""
         return self.projection(self.norm(features))  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def _smooth(kernel: Tensor, share: float) -> None:
+    """Make `share` of a white kernel's variance constant along its samples, in place."""
+    # The mean of k independent weights has 1/k of their variance; sqrt(k) restores it.
+    constant = kernel.mean(2, keepdim=True) * kernel.shape[2] ** 0.5
+    kernel.mul_((1 - share) ** 0.5).add_(constant, alpha=share**0.5)
