@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from probe_bench.encoder import Encoder
 from probe_bench.encoders.pretraining.inference import JepaEncoder
 from probe_bench.encoders.pretraining.jepa import Jepa
+from probe_bench.encoders.pretraining.stem import ConvStemShape
 from probe_bench.encoders.pretraining.trainer import build_jepa
 from probe_bench.encoders.wavjepa.presets import PRESETS
 
@@ -111,3 +112,18 @@ def test_a_missing_bundled_checkpoint_is_one_clear_line(
     monkeypatch.setattr(inference, "files", lambda _: tmp_path)
     with pytest.raises(CheckpointError, match=r"tiny\.safetensors: no such checkpoint"):
         inference.load_encoder("wavjepa", "", None)
+
+
+def test_a_smooth_start_keeps_the_variance_of_the_kernels() -> None:
+    def kernels(share: float) -> list[Tensor]:
+        shape = ConvStemShape(channels=(64,) * 6, smooth_start=share)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return list(shape.build(16_000, 32).convs.parameters())
+
+    white, smooth, half = kernels(0.0), kernels(1.0), kernels(0.5)
+    torch.testing.assert_close(white[0], smooth[0])  # the first convolution is left as it is
+    for a, b, c in zip(white[1:], smooth[1:], half[1:], strict=True):
+        assert b.std().item() == pytest.approx(a.std().item(), rel=0.05)
+        torch.testing.assert_close(b, b[..., :1].expand_as(b))
+        assert c.mean(2).std() > 1.2 * a.mean(2).std()
