@@ -98,13 +98,16 @@ def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
         for j in range(1, len(b) + 1):
             swap = table[i - 1, j - 1] + (a[i - 1] != b[j - 1])
             table[i, j] = min(swap, table[i - 1, j] + 1, table[i, j - 1] + 1)
-    return table[-1, -1]
+    return int(table[-1, -1])
 
 
 def test_phone_errors_are_edit_distances() -> None:
     random = np.random.default_rng(0)
     pairs = [
-        (random.choice(list("abc"), random.integers(1, 9)), random.choice(list("abc"), n))
+        (
+            random.choice(list("abc"), random.integers(1, 9)).tolist(),
+            random.choice(list("abc"), n).tolist(),
+        )
         for n in range(9)
     ]
     found = phone_errors([" ".join(a) for a, _ in pairs], [" ".join(b) for _, b in pairs])

@@ -30,7 +30,8 @@ class Spoken:
             for k in (1, 2)
         )
         codes = torch.randn(len(PHONES), 10, generator=g)
-        self.sequences, self._frames = {}, [[], []]
+        self.sequences: dict[int, tuple[str, ...]] = {}
+        self._frames: list[list[Tensor]] = [[], []]
         for i in range(n_clips):
             steps = torch.randint(1, len(PHONES), (8,), generator=g)
             phones = steps.cumsum(0) % len(PHONES)  # never twice the same in a row
