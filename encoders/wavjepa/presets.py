@@ -65,18 +65,16 @@ _TINY = Recipe(
     size="tiny",
     crop_samples=_CROP_SAMPLES,
     batch_size=32,
-    steps=2_500,
+    steps=3_000,
     frontend=ConvStemShape(channels=(32, 64, 64, 64, 96, 96), smooth_start=0.75),
     encoder=TransformerShape(dim=128, depth=4, heads=2),
     position_scale=0.1,
     predictor=TransformerShape(dim=96, depth=2, heads=2),
-    masks=SpanMasks(span=8, target_probability=0.2, context_probability=0.3, groups=2),
+    masks=SpanMasks(span=8, groups=3, target_probability=0.25, context_probability=0.3),
     targets=TargetRule(top_k=4, normalisation="channel"),
     objective="mse",
-    teacher=EmaRule(start=0.996, end=0.9999, covers="transformer"),
-    optimiser=OptimiserRule(
-        lr=1e-3, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.04, decay_all=True, clip_norm=5.0
-    ),
+    teacher=EmaRule(start=0.999, end=0.9999),
+    optimiser=OptimiserRule(lr=5e-4, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.04, clip_norm=5.0),
     precision="bfloat16",
 )
 
