@@ -55,7 +55,9 @@ def cached(encoder: Encoder, looked: Survey, planned: Plan, device: str) -> tupl
         return extracted - start, time.perf_counter() - extracted
 
 
-def main(encoder: str = "random:wavjepa", clips: int = 200, cache: Path = Path("out/benchmarks")) -> None:
+def main(
+    encoder: str = "random:wavjepa", clips: int = 200, cache: Path = Path("out/benchmarks")
+) -> None:
     """Time one encoder on the first clips of the embedded speech."""
     device = str(pick_device("auto"))
     model = resolve(encoder).to(device)
@@ -65,7 +67,9 @@ def main(encoder: str = "random:wavjepa", clips: int = 200, cache: Path = Path("
     bare_s = bare_loop(model, looked, device)
     extract_s, read_s = cached(model, looked, planned, device)
     layers, audio_s = len(model.layers), sum(planned.audio_s)
-    print(f"{encoder} on {device}, {torch.get_num_threads()} threads: {layers} layers, {audio_s:.0f} s")
+    print(
+        f"{encoder} on {device}, {torch.get_num_threads()} threads: {layers} layers, {audio_s:.0f} s"
+    )
     print(f"extraction              {extract_s:7.2f} s  ({audio_s / extract_s:.0f} x real time)")
     print(f"bare forward loop       {bare_s:7.2f} s  ratio {bare_s / extract_s:5.2f}")
     print(f"read all layers back    {read_s:7.2f} s")

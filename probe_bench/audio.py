@@ -72,7 +72,7 @@ def resample(
     """Resample by a Kaiser-windowed sinc (64 zero crossings, 0.95 of the lower Nyquist rate)."""
     if from_hz == to_hz:
         return samples
-    return torchaudio.functional.resample(
+    resampled: Tensor = torchaudio.functional.resample(
         samples,
         from_hz,
         to_hz,
@@ -81,6 +81,7 @@ def resample(
         resampling_method="sinc_interp_kaiser",
         beta=14.769656459379492,
     )
+    return resampled
 
 
 def resampled_length(n_samples: int, from_hz: int, to_hz: int) -> int:

@@ -97,7 +97,8 @@ class Entry:
         path = self.shard_path(shard)
         try:
             with safe_open(path, framework="pt") as file:
-                return file.get_tensor(name)
+                tensor: Tensor = file.get_tensor(name)
+                return tensor
         except (OSError, SafetensorError) as error:
             raise UserError(
                 f"{path}: damaged cache shard ({error}); run `probe-bench cache verify` to drop it"
@@ -166,7 +167,7 @@ def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 

@@ -33,7 +33,7 @@ Command = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; user errors are one line on standard error and exit code 2."""
     command = tyro.cli(
-        Command,  # type: ignore[arg-type]
+        Command,
         args=arguments,
         prog="probe-bench",
         description="What an audio encoder hears, at which layer, and how fast.",

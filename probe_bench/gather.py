@@ -1,5 +1,6 @@
 """Get the features of every encoder on every corpus: from the cache, or by extraction."""
 
+from functools import partial
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,7 +66,7 @@ class Workshop:
                     corpus,
                     skip_bad=skip_bad,
                     shortest_s=shortest_s,
-                    advance=lambda bar=bar, job=job: bar.advance(job),
+                    advance=partial(bar.advance, job),
                 )
                 stage.bytes = sum(clip.path.stat().st_size for clip in surveys[corpus.name].corpus)
             self._report_left_out(corpus, surveys[corpus.name])
@@ -75,7 +76,8 @@ class Workshop:
         """Say how many clips are left out, and why."""
         if looked.left_out:
             self.console.print(
-                f"{corpus.name}: left out {len(looked.left_out)} of {len(corpus)} clips", markup=False
+                f"{corpus.name}: left out {len(looked.left_out)} of {len(corpus)} clips",
+                markup=False,
             )
         for left in looked.left_out[:_LEFT_OUT_SHOWN]:
             self.console.print(f"  {left.clip}: {left.reason}", markup=False)

@@ -46,7 +46,7 @@ def log_mel(
 @lru_cache(maxsize=16)
 def mel_filters(bands: int, n_fft: int, sample_rate_hz: int) -> Float[Tensor, "freqs bands"]:
     """Triangular mel filters on the DFT's frequencies."""
-    return torchaudio.functional.melscale_fbanks(
+    filters: Tensor = torchaudio.functional.melscale_fbanks(
         n_fft // 2 + 1,
         f_min=20.0,
         f_max=sample_rate_hz / 2,
@@ -55,3 +55,4 @@ def mel_filters(bands: int, n_fft: int, sample_rate_hz: int) -> Float[Tensor, "f
         norm="slaney",
         mel_scale="slaney",
     )
+    return filters

@@ -110,7 +110,8 @@ def _corpus_record(looked: Survey) -> dict[str, Any]:
 def _task_record(job: Job) -> dict[str, Any]:
     """Return how one task was divided."""
     sizes = {
-        part: [len(getattr(fold, part)) for fold in job.folds] for part in ("train", "valid", "test")
+        part: [len(getattr(fold, part)) for fold in job.folds]
+        for part in ("train", "valid", "test")
     }
     return {
         "name": job.task.name,

@@ -68,7 +68,11 @@ def modulation_rows(
     for layer in found:
 
         def row(
-            metric: str, estimate: Estimate, probe: str, setting: str = "", layer: LayerModulation = layer
+            metric: str,
+            estimate: Estimate,
+            probe: str,
+            setting: str = "",
+            layer: LayerModulation = layer,
         ) -> Row:
             return Row(
                 run_id=stamp.run_id,

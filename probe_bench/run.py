@@ -76,7 +76,9 @@ def _fresh(out: Path) -> Path:
     try:
         (out / "predictions").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+        raise UserError(
+            f"{out}: cannot be made ({error.strerror}); choose another --out"
+        ) from error
     for old in [*(out / "predictions").glob("*.csv.gz"), out / "results.csv", out / "run.json"]:
         old.unlink(missing_ok=True)
     return out

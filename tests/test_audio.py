@@ -27,7 +27,9 @@ def written(path: Path, samples: np.ndarray, rate_hz: int = 16000) -> Path:
         (np.array([0.1, -0.1] * 100), 100, "sample rate 100 Hz"),
     ],
 )
-def test_unusable_audio_is_named(tmp_path: Path, samples: np.ndarray, rate_hz: int, found: str) -> None:
+def test_unusable_audio_is_named(
+    tmp_path: Path, samples: np.ndarray, rate_hz: int, found: str
+) -> None:
     path = written(tmp_path / "bad.wav", samples, rate_hz)
     with pytest.raises(AudioError, match=found) as error:
         load(path, 16000)
@@ -50,7 +52,9 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
     np.testing.assert_allclose(load(path, 16000).numpy(), (left + right) / 2, atol=1e-6)
 
 
-@pytest.mark.parametrize(("from_hz", "to_hz"), [(44100, 16000), (8000, 16000), (22050, 16000), (16000, 32000)])
+@pytest.mark.parametrize(
+    ("from_hz", "to_hz"), [(44100, 16000), (8000, 16000), (22050, 16000), (16000, 32000)]
+)
 def test_resampling_keeps_a_tone_and_its_length(from_hz: int, to_hz: int) -> None:
     tone_hz, n = 1000.0, from_hz
     tone = torch.sin(2 * torch.pi * tone_hz * torch.arange(n) / from_hz)

@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Folder:
 
 @pytest.fixture
 def refused(
-    tmp_path: Path, clean_cache: Path, capsys: pytest.CaptureFixture[str]
+    clean_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
     """Run a command that must be refused and return the line it says why."""
 
