@@ -1,8 +1,8 @@
 """Get the features of every encoder on every corpus: from the cache, or by extraction."""
 
-from functools import partial
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from rich.console import Console
@@ -126,8 +126,9 @@ class Workshop:
         for contestant in contestants:
             own = {corpus: p for (name, corpus), p in plans.items() if name == contestant.name}
             missing = {corpus: self._missing_s(p) for corpus, p in own.items()}
-            busy = contestant.encoder is not None and any(missing.values())
-            speed = encoding_speed(contestant.encoder, str(self.device)) if busy else 1.0
+            speed = 1.0
+            if contestant.encoder and any(missing.values()):
+                speed = encoding_speed(contestant.encoder, str(self.device))
             items += [
                 Cost(
                     encoder=contestant.name,
@@ -150,6 +151,7 @@ class Workshop:
         self, contestant: Contestant, looked: Survey, planned: Plan, residency: Residency
     ) -> StoredFeatures:
         """Complete a cache entry, with progress, and open it."""
+        assert contestant.encoder
         label = f"encode {looked.corpus.name} by {contestant.name}"
         with (
             self.ledger.time(

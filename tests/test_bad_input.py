@@ -42,9 +42,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 @pytest.fixture
-def refused(
-    clean_cache: Path, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
+def refused(clean_cache: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run a command that must be refused and return the line it says why."""
 
     def run(*arguments: object) -> str:
