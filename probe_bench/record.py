@@ -20,7 +20,7 @@ from probe_bench.survey import Survey
 
 __all__ = ["describe", "digest"]
 
-_VERSIONS = ("probe-bench", "torch", "torchaudio", "numpy", "scipy", "scikit-learn", "speechbrain")
+_VERSIONS = ("probe-bench", "torch", "torchaudio", "numpy", "scipy", "scikit-learn")
 
 
 def digest(

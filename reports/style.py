@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import matplotlib as mpl
+import seaborn as sns
 
 __all__ = [
     "CHANCE",
@@ -140,20 +141,5 @@ def depth_colours(depths: Sequence[float]) -> list[tuple[float, float, float]]:
 
     Both ends can be seen on white and on black; in grey, deeper is lighter.
     """
-    stops = [_rgb(colour) for colour in ("#235391", "#2f8c95", "#86a94f", "#e3a138")]
-    return [_between(stops, min(1.0, max(0.0, depth))) for depth in depths]
-
-
-def _rgb(colour: str) -> tuple[float, float, float]:
-    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    return red, green, blue
-
-
-def _between(
-    stops: Sequence[tuple[float, float, float]], position: float
-) -> tuple[float, float, float]:
-    index = min(int(position * (len(stops) - 1)), len(stops) - 2)
-    share = position * (len(stops) - 1) - index
-    low, high = stops[index], stops[index + 1]
-    red, green, blue = (a + share * (b - a) for a, b in zip(low, high, strict=True))
-    return red, green, blue
+    blend = sns.blend_palette(("#235391", "#2f8c95", "#86a94f", "#e3a138"), as_cmap=True)
+    return [blend(depth)[:3] for depth in depths]
