@@ -47,6 +47,8 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     Raises:
         UserError: If a task, analysis or corpus is unknown, or no corpus has a task's label.
     """
+    if config.limit is not None and config.limit < 1:
+        raise UserError(f"--limit {config.limit}: expected at least 1 clip")
     tasks = [registry.find("task", name, registry.tasks()) for name in _named(config.task)]
     analyses = _named(config.analysis)
     for name in analyses:
@@ -56,8 +58,6 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     defaults = [task.corpus for task in tasks] + [_ANALYSIS_CORPUS for _ in analyses]
     corpora = load_corpora(config.corpus or defaults, cache_root)
     if config.limit is not None:
-        if config.limit < 1:
-            raise UserError(f"--limit {config.limit}: expected at least 1 clip")
         corpora = [corpus.limit(config.limit) for corpus in corpora]
     pairs = [pair for task in tasks for pair in _pairs(task, corpora, given=bool(config.corpus))]
     measured = corpora if config.corpus else [c for c in corpora if c.name == _ANALYSIS_CORPUS]

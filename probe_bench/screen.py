@@ -42,7 +42,7 @@ def costs(items: Sequence[Cost], cache_root: str) -> Table:
             human_seconds(item.seconds) if item.missing_s else "-",
             human_bytes(item.n_bytes),
         )
-    seconds, size = sum(i.seconds for i in items), sum(i.n_bytes for i in items)
+    seconds, size = sum((i.seconds for i in items), 0.0), sum(i.n_bytes for i in items)
     table.caption = (
         f"expected: {human_seconds(seconds)} to encode, {human_bytes(size)} in {cache_root}"
     )
@@ -59,8 +59,9 @@ def human_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def human_bytes(size: float) -> str:
+def human_bytes(n_bytes: int) -> str:
     """Write a size to two or three digits in powers of 1000: `83 kB`, `1.2 GB`."""
+    size = float(n_bytes)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.5:
             return f"{size:.0f} {unit}" if size >= 9.95 or unit == "B" else f"{size:.1f} {unit}"
