@@ -12,10 +12,10 @@ from torch import Tensor
 
 from probe_bench.probes.axes import Axes, principal_axes
 from probe_bench.probes.linear import LinearPath
-from probe_bench.probes.logistic import fit_one_vs_rest, fit_softmax
+from probe_bench.probes.logistic import one_vs_rest_problems, softmax_problems
 from probe_bench.probes.ridge import fit_ridge, signed_targets
+from probe_bench.probes.search import Judge, search
 from probe_bench.probes.standardise import Standardiser, fit_standardiser
-from probe_bench.probes.stitching import best_index
 from probe_bench.scoring import plain_value
 from probe_bench.task import Measure, Metric
 
@@ -55,7 +55,8 @@ def fit_layers(
     """Fit every linear probe on every layer at every strength; keep the best on `valid`.
 
     Args:
-        measures: Probes (`logistic`, `ridge`); the first metric of each chooses its strength.
+        measures: Probes (`logistic`, `ridge`); the first metric of each chooses its strength. Higher
+            values of it are better.
         l2: Strengths of each probe, strongest first: of equally good ones the strongest is kept.
         train: Training features of each layer.
         train_targets: Class indices, or `units classes` membership for multi-label.
@@ -67,13 +68,21 @@ def fit_layers(
     """
     standardisers = [fit_standardiser(x) for x in train]
     standardised = [s(x) for s, x in zip(standardisers, train, strict=True)]
+    held_out = [s(x) for s, x in zip(standardisers, valid, strict=True)]
     axes = [principal_axes(x) for x in standardised]
     chosen: dict[str, list[Fitted]] = {}
     for measure in measures:
-        paths = _fit(measure.probe, axes, standardised, train_targets, l2[measure.probe])
+
+        def value(layer: int, probe: LinearPath, metric: Metric = measure.metrics[0]) -> float:
+            (scores,) = probe.scores(held_out[layer])
+            predicted = predict(scores, multi_label=valid_targets.ndim == 2)
+            return plain_value(metric, valid_targets, predicted)
+
+        fit = _logistic if measure.probe == "logistic" else _ridge
+        probes = fit(axes, standardised, train_targets, l2[measure.probe], value)
         chosen[measure.probe] = [
-            _choose(measure.metrics[0], s, path, x, valid_targets)
-            for s, path, x in zip(standardisers, paths, valid, strict=True)
+            Fitted(standardiser=s, path=probe, l2=probe.l2[0], valid_value=value(layer, probe))
+            for layer, (s, probe) in enumerate(zip(standardisers, probes, strict=True))
         ]
     return chosen
 
@@ -87,43 +96,42 @@ def predict(
     return scores.argmax(1).cpu().numpy()
 
 
-def _fit(
-    probe: str,
+def _logistic(
     axes: list[Axes],
     train: list[Float[Tensor, "_ _"]],
     targets: Tensor,
     l2: tuple[float, ...],
-) -> Sequence[LinearPath]:
-    device = train[0].device
-    target = targets.to(device)
-    if target.dim() == 2:
-        target = target.float()
-        if probe == "logistic":
-            return fit_one_vs_rest(axes, [target] * len(axes), l2)
-        return _ridge(axes, train, target * 2 - 1, l2)
-    n_classes = int(target.max()) + 1
-    if probe == "logistic":
-        return fit_softmax(axes, [target] * len(axes), n_classes, l2)
-    return _ridge(axes, train, signed_targets(target, n_classes), l2)
+    value: Judge,
+) -> list[LinearPath]:
+    """Fit each layer at the strength that validates best; weak strengths only where they may."""
+    target = targets.to(train[0].device)
+    problems = (
+        one_vs_rest_problems(axes, [target.float()] * len(axes))
+        if target.dim() == 2
+        else softmax_problems(axes, [target] * len(axes), int(target.max()) + 1)
+    )
+    return search(problems, l2, value)
 
 
 def _ridge(
-    axes: list[Axes], train: list[Float[Tensor, "_ _"]], targets: Tensor, l2: tuple[float, ...]
+    axes: list[Axes],
+    train: list[Float[Tensor, "_ _"]],
+    targets: Tensor,
+    l2: tuple[float, ...],
+    value: Judge,
 ) -> list[LinearPath]:
-    return [fit_ridge(a, x, targets, l2) for a, x in zip(axes, train, strict=True)]
-
-
-def _choose(
-    metric: Metric,
-    standardiser: Standardiser,
-    path: LinearPath,
-    valid: Float[Tensor, "units dim"],
-    targets: Shaped[np.ndarray, "units ..."],
-) -> Fitted:
-    multi_label = targets.ndim == 2
-    scores = path.scores(standardiser(valid))
-    values = [plain_value(metric, targets, predict(s, multi_label=multi_label)) for s in scores]
-    best = best_index(metric, values)
-    return Fitted(
-        standardiser=standardiser, path=path.at(best), l2=path.l2[best], valid_value=values[best]
+    """Fit each layer at all strengths in closed form and keep the one that validates best."""
+    target = targets.to(train[0].device)
+    signed = (
+        target.double() * 2 - 1
+        if target.dim() == 2
+        else signed_targets(target, int(target.max()) + 1)
     )
+    paths = [fit_ridge(a, x, signed, l2) for a, x in zip(axes, train, strict=True)]
+    return [_best(layer, path, value) for layer, path in enumerate(paths)]
+
+
+def _best(layer: int, path: LinearPath, value: Judge) -> LinearPath:
+    """Return the strength that validates best, the first of equal ones; undefined never wins."""
+    values = [value(layer, path.at(strength)) for strength in range(len(path.l2))]
+    return path.at(int(np.argmax(np.nan_to_num(values, nan=-np.inf))))

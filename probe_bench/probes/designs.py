@@ -8,7 +8,6 @@ product per block, so a pass reads the features once whatever their number.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -62,12 +61,12 @@ class Objective:
         self,
         ids: Int[Tensor, " active"],
         weights: Float[Tensor, "active classes width"],
-        l2: float,
+        l2: Float[Tensor, " active"],
     ) -> tuple[Float[Tensor, " active"], Float[Tensor, "active classes width"]]:
         """Evaluate the named problems: float32 products, float64 sums; one pass over the data."""
         penalised = _without_intercept(weights)
         value = l2 / 2 * penalised.square().sum((1, 2))
-        gradient = l2 * penalised
+        gradient = l2[:, None, None] * penalised
         for design, rows, targets in self._groups(ids):
             flat = weights[rows].float()
             n, (p, classes, width) = len(design.x), flat.shape
@@ -80,12 +79,12 @@ class Objective:
         return value, gradient
 
     def class_curvature(
-        self, weights: Float[Tensor, "problems classes width"]
-    ) -> Float[Tensor, "problems classes classes"]:
+        self, ids: Int[Tensor, " active"], weights: Float[Tensor, "active classes width"]
+    ) -> Float[Tensor, "active classes classes"]:
         """Mean second derivative of the loss by the scores (about half a pass)."""
-        problems, classes, width = weights.shape
-        total = weights.new_zeros(problems, classes, classes)
-        for design, rows, _ in self._groups(torch.arange(problems)):
+        active, classes, width = weights.shape
+        total = weights.new_zeros(active, classes, classes)
+        for design, rows, _ in self._groups(ids):
             flat = weights[rows].float()
             n, p = len(design.x), len(flat)
             for start, stop in _blocks(n, p * classes, design.x.device.type):

@@ -39,10 +39,10 @@ class Minimum:
         passes: Evaluations of value and gradient that each problem took.
     """
 
-    point: Float[Tensor, "problems ..."]
-    value: Float[Tensor, " problems"]
-    gap: Float[Tensor, " problems"]
-    passes: Int[Tensor, " problems"]
+    point: Float[Tensor, "*problems rows width"]
+    value: Float[Tensor, "*problems"]
+    gap: Float[Tensor, "*problems"]
+    passes: Int[Tensor, "*problems"]
 
 
 @dataclass
