@@ -26,14 +26,14 @@ from sklearn.preprocessing import StandardScaler
 
 from probe_bench.corpus import Clip, Corpus
 from probe_bench.logmel import log_mel
-from probe_bench.registry import corpora
+from probe_bench.registry import corpora, tasks
+from probe_bench.splits import plan_folds
 
 __all__ = ["COLUMNS", "CSV", "Difficulty", "measure"]
 
 CSV = Path(__file__).parents[1] / "tasks" / "corpora" / "difficulty.csv"
 COLUMNS = ("corpus", "revision", "task", "metric", "chance", "logmel", "fraction")
 RATE_HZ = 16000
-SEEDS = (0, 1, 2)  # of the split; the table has the mean
 STRENGTHS = (0.003, 0.03, 0.3, 3.0)  # scikit-learn's C, chosen on the validation part
 
 Array = NDArray[np.float64]
@@ -128,23 +128,13 @@ FRAME_FEATURES: Mapping[str, FrameFeature] = {
 # --- splits ---------------------------------------------------------------------------------------
 
 
-def stratified_parts(labels: Sequence[str], seed: int) -> Parts:
-    """Split every class 60/20/20."""
-    rng = np.random.default_rng(seed)
-    parts = np.empty(len(labels), dtype=np.int64)
-    for label in sorted(set(labels)):
-        rows = rng.permutation([i for i, other in enumerate(labels) if other == label])
-        parts[rows] = np.searchsorted([0.6, 0.8], (np.arange(len(rows)) + 0.5) / len(rows))
+def parts_of(corpus: Corpus, task: str) -> Parts:
+    """Return the part of every clip, as a run divides them."""
+    (fold,) = plan_folds(corpus, tasks()[task], seed=0)
+    parts = np.empty(len(corpus), dtype=np.int64)
+    for number, clips in enumerate((fold.train, fold.valid, fold.test)):
+        parts[list(clips)] = number
     return parts
-
-
-def grouped_parts(groups: Sequence[str], seed: int) -> Parts:
-    """Split the groups 60/20/20."""
-    names = sorted(set(groups))
-    order = np.random.default_rng(seed).permutation(len(names))
-    share = (np.argsort(order) + 0.5) / len(names)
-    of_group = dict(zip(names, np.searchsorted([0.6, 0.8], share), strict=True))
-    return np.array([of_group[group] for group in groups])
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -185,39 +175,33 @@ def uar(truth: Array, predicted: Array) -> float:
 
 
 def _clip_task(
-    corpus: Corpus, label: str, frames: Sequence[Array], feature: ClipFeature, seed: int
+    corpus: Corpus,
+    label: str,
+    frames: Sequence[Array],
+    feature: ClipFeature,
+    score: Callable[[Array, Array], float],
 ) -> tuple[float, float]:
     x = np.stack([feature(f) for f in frames])
-    names = [clip.labels[label] for clip in corpus]
-    classes, y = np.unique(names, return_inverse=True)
-    if label == "speaker":
-        return 1 / len(classes), classify(x, y, stratified_parts(names, seed), accuracy_score)
-    parts = grouped_parts([clip.labels["speaker"] for clip in corpus], seed)
-    return 1 / len(classes), classify(x, y, parts, uar)
+    classes, y = np.unique([clip.labels[label] for clip in corpus], return_inverse=True)
+    return 1 / len(classes), classify(x, y, parts_of(corpus, label), score)
 
 
-def speaker(
-    corpus: Corpus, frames: Sequence[Array], feature: ClipFeature, seed: int
-) -> tuple[float, float]:
+def speaker(corpus: Corpus, frames: Sequence[Array], feature: ClipFeature) -> tuple[float, float]:
     """Chance and accuracy of naming the speaker of a clip; every speaker is in every part."""
-    return _clip_task(corpus, "speaker", frames, feature, seed)
+    return _clip_task(corpus, "speaker", frames, feature, accuracy_score)
 
 
-def emotion(
-    corpus: Corpus, frames: Sequence[Array], feature: ClipFeature, seed: int
-) -> tuple[float, float]:
+def emotion(corpus: Corpus, frames: Sequence[Array], feature: ClipFeature) -> tuple[float, float]:
     """Chance and unweighted average recall; no speaker is in two parts."""
-    return _clip_task(corpus, "emotion", frames, feature, seed)
+    return _clip_task(corpus, "emotion", frames, feature, uar)
 
 
-def phoneme(
-    corpus: Corpus, frames: Sequence[Array], feature: FrameFeature, seed: int
-) -> tuple[float, float]:
+def phoneme(corpus: Corpus, frames: Sequence[Array], feature: FrameFeature) -> tuple[float, float]:
     """Chance (majority) and accuracy of 50 Hz frames; no speaker is in two parts.
 
     Training takes every second of these frames.
     """
-    part_of = grouped_parts([clip.labels["speaker"] for clip in corpus], seed)
+    part_of = parts_of(corpus, "phoneme")
     xs, ys, parts = [], [], []
     for clip, mel, part in zip(corpus, frames, part_of, strict=True):
         step = 4 if part == 0 else 2
@@ -239,15 +223,13 @@ def frame_labels(clip: Clip, n_frames: int) -> NDArray[np.str_]:
     return np.array([phone.label for phone in phones])[np.minimum(at, len(phones) - 1)]
 
 
-def tagging(
-    corpus: Corpus, frames: Sequence[Array], feature: ClipFeature, seed: int
-) -> tuple[float, float]:
+def tagging(corpus: Corpus, frames: Sequence[Array], feature: ClipFeature) -> tuple[float, float]:
     """Chance (mean prevalence) and mean average precision; no recording is in two parts."""
     classes = sorted({name for clip in corpus for name in clip.tags or ()})
     y = np.array(
         [[name in (clip.tags or ()) for name in classes] for clip in corpus], dtype=np.int64
     )
-    parts = grouped_parts([clip.labels["recording"] for clip in corpus], seed)
+    parts = parts_of(corpus, "tagging")
     x = np.stack([feature(f) for f in frames])
     return float(y[parts == 2].mean()), tag(x, y, parts)
 
@@ -261,17 +243,16 @@ TASKS = {
 
 
 def measure(
-    load: Callable[[str], Corpus], *, tasks: Sequence[str] = tuple(TASKS), headroom: bool = False
+    load: Callable[[str], Corpus], *, names: Sequence[str] = tuple(TASKS), headroom: bool = False
 ) -> list[Difficulty]:
     """Measure log-mel on the tasks; with `headroom` print other features' fractions too."""
     rows = []
-    for task in tasks:
+    for task in names:
         name, metric, score, features = TASKS[task]
         corpus = load(name)
         frames = [log_mels(clip) for clip in corpus]
         for feature, function in features.items() if headroom else [("logmel", features["logmel"])]:
-            measured = [score(corpus, frames, function, seed) for seed in SEEDS]
-            chance, value = np.mean(measured, axis=0).tolist()
+            chance, value = score(corpus, frames, function)
             fraction = (value - chance) / (1 - chance)
             print(f"{task:8} {feature:32} {chance:.3f} {value:.3f} {fraction:6.1%}", flush=True)
             if feature == "logmel":
@@ -298,7 +279,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = measure(
         lambda name: corpora()[name].load(arguments.folder / name),
-        tasks=arguments.tasks,
+        names=arguments.tasks,
         headroom=arguments.headroom,
     )
     if set(arguments.tasks) == set(TASKS):

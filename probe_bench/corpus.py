@@ -6,10 +6,11 @@ Conventions:
     same names serve as *groups* wherever a split or a bootstrap has to keep clips together.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from probe_bench.errors import CorpusError
 
@@ -19,6 +20,9 @@ Part = Literal["train", "valid", "test"]
 
 EVERY_TASK = "*"
 """Key of `Clip.splits` for a part that holds for every task without one of its own."""
+
+_FEWEST_SPEAKERS = 8
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,10 +132,35 @@ class Corpus:
         return replace(self, clips=clips) if clips else None
 
     def limit(self, n: int) -> "Corpus":
-        """Return `n` clips spread evenly over the corpus."""
+        """Return at most `n` clips, spread evenly over the corpus.
+
+        Where every clip has a speaker, few speakers keep most of their clips instead of many
+        keeping one or two, so that what is left can still be divided for every task.
+        """
         if n >= len(self.clips):
             return self
-        return replace(self, clips=tuple(self.clips[i * len(self.clips) // n] for i in range(n)))
+        groups = self._speakers() or [[i] for i in range(len(self))]
+        n_groups = min(n, len(groups), max(_FEWEST_SPEAKERS, round(n * len(groups) / len(self))))
+        quotas = [len(part) for part in (range(n)[k::n_groups] for k in range(n_groups))]
+        kept = [
+            clip
+            for group, quota in zip(_evenly(groups, n_groups), quotas, strict=True)
+            for clip in _evenly(group, quota)
+        ]
+        return replace(self, clips=tuple(self.clips[i] for i in sorted(kept)))
+
+    def _speakers(self) -> list[list[int]]:
+        """Return the clips of each speaker, nothing if any speaker is unknown."""
+        speakers: dict[str, list[int]] = defaultdict(list)
+        for i, clip in enumerate(self.clips):
+            speakers[clip.labels.get("speaker", "")].append(i)
+        return [] if "" in speakers else list(speakers.values())
+
+
+def _evenly(items: Sequence[T], n: int) -> list[T]:
+    """Return `n` items, or all if there are fewer, at even distances."""
+    n = min(n, len(items))
+    return [items[i * len(items) // n] for i in range(n)]
 
 
 @dataclass(frozen=True, kw_only=True)

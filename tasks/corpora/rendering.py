@@ -107,4 +107,5 @@ def _clip(folder: Path, entry: dict[str, Any]) -> Clip:
         labels=entry["labels"],
         tags=None if tags is None else tuple(tags),
         phones=None if phones is None else tuple(Segment(**phone) for phone in phones),
+        splits=entry["splits"],
     )

@@ -1,4 +1,7 @@
-"""Embedded scenes: one to four overlapping sound events over noise, for tagging."""
+"""Embedded scenes: one to four overlapping sound events over noise, for tagging.
+
+Scenes share nothing, so the first are for training and more than half of them stay for testing.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from probe_bench.corpus import Clip, Corpus, CorpusSpec
+from probe_bench.corpus import EVERY_TASK, Clip, Corpus, CorpusSpec
 from probe_bench.tasks.corpora.events import EVENTS
 from probe_bench.tasks.corpora.recording import (
     RATE_HZ,
@@ -21,7 +24,7 @@ from probe_bench.tasks.corpora.rendering import Sound, load_or_render
 
 __all__ = ["CORPORA", "ScenePlan", "scene_sounds"]
 
-_REVISION = "2"  # raise it with every change to what is rendered
+_REVISION = "3"  # raise it with every change to what is rendered
 _LICENCE = "CC0-1.0 (synthesised)"
 _SCENE_SNR_DB = (-6.0, 30.0)  # of the events over the background
 _EVENT_DB = (-6.0, 6.0)  # of one event against the scene's others, while it sounds
@@ -44,11 +47,15 @@ class ScenePlan:
         seed: Seed of everything.
         n_clips: Number of clips.
         duration_s: Length of each; at least 2, so that the slowest event sounds in half of it.
+        n_train: How many of the first are the official train part; None for no official parts.
+        n_valid: How many of those after are valid; the rest is test.
     """
 
     seed: int
     n_clips: int
     duration_s: float = 3.0
+    n_train: int | None = None
+    n_valid: int = 0
 
 
 def scene_sounds(plan: ScenePlan) -> Iterator[Sound]:
@@ -68,8 +75,14 @@ def scene_sounds(plan: ScenePlan) -> Iterator[Sound]:
             duration_s=len(samples) / RATE_HZ,
             labels={"recording": clip_id},
             tags=tuple(tags),
+            splits={} if plan.n_train is None else {EVERY_TASK: _part(plan, i)},
         )
         yield Sound(clip=clip, samples=samples)
+
+
+def _part(plan: ScenePlan, i: int) -> str:
+    n_train = plan.n_train or 0
+    return "train" if i < n_train else "valid" if i < n_train + plan.n_valid else "test"
 
 
 def _mix(tags: list[str], n_samples: int, rng: np.random.Generator) -> Samples:
@@ -106,11 +119,13 @@ _SOURCE = "probe-bench, tasks/corpora/events.py"
 CORPORA = (
     CorpusSpec(
         name="scenes",
-        summary="1-4 of 16 synthetic sound events over noise, multi-label; 30 min",
+        summary="1-4 of 16 synthetic sound events over noise, multi-label; 45 min",
         source=_SOURCE,
         licence=_LICENCE,
         embedded=True,
-        load=partial(_load, name="scenes", plan=ScenePlan(seed=3, n_clips=600)),
+        load=partial(
+            _load, name="scenes", plan=ScenePlan(seed=3, n_clips=900, n_train=360, n_valid=120)
+        ),
     ),
     CorpusSpec(
         name="scenes-pretrain",
