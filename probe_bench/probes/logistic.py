@@ -83,7 +83,7 @@ class LogisticProblems:
         layers: Sequence[int],
         start: Float[Tensor, "layers problems rows width"],
         l2: Sequence[float],
-        tolerance: float = _TOLERANCE,
+        tolerance: float,
     ) -> Minimum:
         """Solve some layers, each from its own start and at its own strength.
 

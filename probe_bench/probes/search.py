@@ -1,7 +1,7 @@
 """Choose the strength of logistic regression on validation data without solving every one to the end.
 
-Strengths are compared where their objective is within about 1e-4 of its optimum: there validation
-scores are settled to a tenth of a point (docs/LOG.md), in a third of the passes. A layer's path
+Strengths are compared where their objective is within about 1e-3 of its optimum: there validation
+scores are settled to a few tenths of a point (docs/LOG.md), in a third of the passes. A layer's path
 ends where validation has clearly fallen, by more than two points below its best: the weak strengths
 beyond cost the most passes. Only the chosen strength of each layer is then solved to the end, all layers in one batch.
 """
@@ -17,7 +17,7 @@ __all__ = ["Judge", "search"]
 Judge = Callable[[int, LinearPath], float]
 """Validation value of a layer's probe, a share of 1; higher is better, NaN where undefined."""
 
-_ROUGH = 1e-4  # relative objective gap
+_ROUGH, _FINE = 3e-4, 1e-7  # estimated relative gaps; true ones stay within ten times of them
 _FALLEN = 0.02
 
 
@@ -47,5 +47,5 @@ def search(problems: LogisticProblems, l2: Sequence[float], judge: Judge) -> lis
                 running.remove(layer)
         if not running:
             break
-    point = problems.solve(layers, chosen, strengths).point
+    point = problems.solve(layers, chosen, strengths, _FINE).point
     return [problems.probe(layer, strengths[layer], point[layer]) for layer in layers]
