@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet
 from probe_bench.reports.figures import legend_entries, logmel_names, looks_here
 from probe_bench.reports.layer_axis import draw_layer_axis
 from probe_bench.reports.metrics import metric_text
-from probe_bench.reports.style import CHANCE, FEW, LOGMEL, TWINS, Look, depth_colours
+from probe_bench.reports.style import CHANCE, FEW, LOGMEL, PAPER, TWINS, Look, depth_colours
 from probe_bench.reports.tables import (
     ANALYSIS,
     corpora,
@@ -113,6 +113,7 @@ def _draw_control(axes: Axes, rows: pd.DataFrame, name: str) -> None:
     axes.annotate(
         f"log-mel {metric_text('support_hz').number(score)} Hz", (1, score.value),
         xytext=(0, -2), textcoords="offset points", ha="right", va="top", fontsize=6.5,
+        bbox={"facecolor": PAPER, "alpha": 0.85, "linewidth": 0, "pad": 0.8}, zorder=1.5,
     )  # fmt: skip
 
 
@@ -135,7 +136,7 @@ def spectra(table: pd.DataFrame, metric: str, name: str) -> Sheet | None:
     ]
     if not pairs:
         return None
-    legend = [Entry(label="log-mel", look=LOGMEL)] if logmel_names(rows) else []
+    legend = [Entry(label="log-mel at that rate", look=LOGMEL)] if logmel_names(rows) else []
     if metric == "support_gain":
         legend.append(Entry(label=f"half power ({HALF_POWER})", look=CHANCE))
     legend.append(Entry(label="half the frame rate", look=NYQUIST))
@@ -158,12 +159,13 @@ def _draw_spectra(
             curve["mod_freq_hz"], curve["value"], color=colour, linewidth=1.3
         )
     for control in logmel_names(rows):
-        for layer in layer_rows(rows, control)["layer"]:
-            curve = spectrum(rows, metric, control, str(layer))
-            axes.plot(curve["mod_freq_hz"], curve["value"], **line_style(LOGMEL))
+        for _, row in layer_rows(rows, control).iterrows():
+            if row["frame_rate_hz"] == layers["frame_rate_hz"].max():
+                curve = spectrum(rows, metric, control, str(row["layer"]))
+                axes.plot(curve["mod_freq_hz"], curve["value"], **line_style(LOGMEL))
     _finish_spectra(axes, metric, layers)
     labels = _evenly(names, LINES_IN_LEGEND)
-    axes.legend([handles[label] for label in labels], labels, loc="lower left", handlelength=1.6)
+    axes.legend([handles[label] for label in labels], labels, loc="best", handlelength=1.6)
     title = f"{encoder} · {corpus}"
     axes.set_title(title)
     return title, f"{metric_text(metric).label} by modulation frequency, layers {', '.join(names)}."
@@ -180,9 +182,10 @@ def _finish_spectra(axes: Axes, metric: str, layers: pd.DataFrame) -> None:
         axes.set_ylabel("power gain of the readout")
     else:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda level, _: f"{level:g}"))
-        axes.set_ylabel("power density (1/Hz)")
+        axes.set_ylabel("power density (1/Hz)", labelpad=0)
     for rate_hz in sorted(layers["frame_rate_hz"].dropna().unique()):
         if rate_hz / 2 <= axes.get_xlim()[1] * 1.5:
             axes.axvline(float(rate_hz) / 2, **line_style(NYQUIST))
