@@ -1,17 +1,29 @@
 """What a run will cost, measured on this machine just before it starts."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from probe_bench.encoder import Encoder
+from probe_bench.corpus import Corpus
+from probe_bench.encoder import Encoder, Layer
 from probe_bench.extract import encode_clips
+from probe_bench.jobs import Job
+from probe_bench.lineup import Contestant
+from probe_bench.probes.config import ProbeConfig
+from probe_bench.probes.units import GRID_HZ
+from probe_bench.splits import Fold
 
-__all__ = ["Cost", "encoding_speed"]
+__all__ = ["Cost", "encoding_speed", "probing_seconds"]
 
 _PROBE_S = 4.0  # noise that is encoded to time an encoder
 _CLIPS = 4
+
+# Rough averages of many runs; a convex solve takes between a half and twice as many passes.
+_PASSES = 300  # over the training data, per layer of a linear probe, all strengths together
+_CTC_PASSES = 100  # what a CTC head costs, in passes of a linear probe over its frames
+_MODULATION = 4e-4  # seconds per layer and second of audio, on a CPU core
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,3 +64,46 @@ def encoding_speed(encoder: Encoder, device: str) -> float:
     start = time.perf_counter()
     encode_clips(encoder, noise, device)
     return _CLIPS * samples / encoder.sample_rate_hz / (time.perf_counter() - start)
+
+
+def probing_seconds(
+    jobs: Sequence[Job],
+    measured: Sequence[Corpus],
+    contestants: Sequence[Contestant],
+    device: torch.device,
+) -> float:
+    """Estimate the time of all probes and analyses, to within about a factor of two.
+
+    Args:
+        jobs: Tasks with their divided clips.
+        measured: Corpora of the modulation analysis.
+        contestants: Every layer of each is probed.
+        device: Where the probes run; its matrix products are timed.
+    """
+    layers = [layer for contestant in contestants for layer in contestant.layers]
+    products = sum(
+        _operations(job, fold, layer) for job in jobs for fold in job.folds for layer in layers
+    )
+    analysed_s = sum(corpus.duration_s for corpus in measured)
+    return products / _product_speed(device) + _MODULATION * len(layers) * analysed_s
+
+
+def _operations(job: Job, fold: Fold, layer: Layer) -> float:
+    """Floating-point operations of one layer's probes on one fold."""
+    per_pass = 4.0 * layer.dim * len(job.classes)  # and unit: scores, then their gradient
+    if job.task.unit == "clip":
+        return _PASSES * per_pass * 2 * len(fold.train)  # mean and standard deviation
+    train_s = sum(job.corpus.clips[clip].duration_s for clip in fold.train)
+    config = ProbeConfig()
+    frames = min(GRID_HZ * train_s, config.max_train_frames)
+    ctc_hz = min(float(layer.frame_rate_hz), config.ctc.max_frame_rate_hz)
+    return per_pass * (_PASSES * frames + _CTC_PASSES * ctc_hz * train_s)
+
+
+def _product_speed(device: torch.device) -> float:
+    """Return float32 operations a second in a product as the probes make it."""
+    wide, tall = torch.randn(64, 512, device=device), torch.randn(512, 8192, device=device)
+    float((wide @ tall).sum())
+    start = time.perf_counter()
+    float((wide @ tall).sum())  # to a number: a GPU answers before it is done
+    return 2.0 * wide.numel() * tall.shape[1] / (time.perf_counter() - start)

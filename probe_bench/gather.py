@@ -145,7 +145,7 @@ class Workshop:
 
     def _missing_s(self, planned: Plan) -> float:
         """Return the seconds of audio whose shards are not in the cache yet."""
-        return sum(planned.audio_s[shard] for shard in self.cache.entry(planned.key).missing())
+        return sum((planned.audio_s[s] for s in self.cache.entry(planned.key).missing()), 0.0)
 
     def _stored(
         self, contestant: Contestant, looked: Survey, planned: Plan, residency: Residency

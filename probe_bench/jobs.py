@@ -26,6 +26,17 @@ class Job:
     clips: tuple[int, ...]
     folds: tuple[Fold, ...]
 
+    @property
+    def classes(self) -> set[str]:
+        """The labels that occur: tags, phones, or values of the task's own label."""
+        label, clips = self.task.label, self.corpus.clips
+        if label == "tags":
+            return {tag for clip in clips for tag in clip.tags or ()}
+        if label == "phones":
+            aligned = {segment.label for clip in clips for segment in clip.phones or ()}
+            return aligned or {phone for clip in clips for phone in clip.phone_sequence or ()}
+        return {clip.labels[label] for clip in clips}
+
 
 def divide(task: Task, corpus: Corpus, seed: int) -> Job:
     """Divide a task's clips and refuse a division that leaks."""

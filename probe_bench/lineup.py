@@ -1,6 +1,6 @@
 """Who stands in a run: the encoders asked for, and the baselines every table carries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +28,7 @@ class Contestant:
         fingerprint: Decides its features.
         encoder: None for a folder of features.
         folder: None for an encoder.
+        has_frames: False if there is one vector a clip only.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Contestant:
     fingerprint: str
     encoder: Encoder | None = None
     folder: Path | None = None
+    has_frames: bool = True
 
 
 def line_up(
@@ -47,7 +49,7 @@ def line_up(
     initialisation; baselines that several subjects share stand once.
 
     Raises:
-        UserError: If an encoder cannot be loaded.
+        UserError: If an encoder cannot be loaded, or two would go by one name in the tables.
     """
     if not references:
         raise UserError("no encoder given; name one with --encoder, e.g. --encoder wavjepa")
@@ -59,20 +61,34 @@ def line_up(
         for baseline in wanted:
             if baseline not in found:
                 found[baseline] = _contestant(baseline, seed, trust_code)
+    _refuse_namesakes(found)
     return list(found.values())
+
+
+def _refuse_namesakes(found: Mapping[str, Contestant]) -> None:
+    """Refuse two references that stand for encoders of one name."""
+    owners: dict[str, str] = {}
+    for reference, contestant in found.items():
+        other = owners.setdefault(contestant.name, reference)
+        if other != reference:
+            raise UserError(
+                f"{other} and {reference} would both be called {contestant.name!r} in the tables; "
+                "rename one of them"
+            )
 
 
 def _contestant(name: str, seed: int, trust_code: bool) -> Contestant:
     """Load one."""
     if name.startswith(_EXPORTED):
         folder = Path(name.removeprefix(_EXPORTED)).expanduser()
-        layers, _, fingerprint = read_layers(folder)
+        layers, pool, fingerprint = read_layers(folder)
         return Contestant(
             name=f"{_EXPORTED}{folder.name}",
             role="subject",
             layers=layers,
             fingerprint=fingerprint,
             folder=folder,
+            has_frames=pool == "none",
         )
     encoder = resolve(name, seed=seed, trust_code=trust_code)
     return Contestant(

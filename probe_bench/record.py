@@ -45,6 +45,7 @@ def describe(
     contestants: Sequence[Contestant],
     surveys: Mapping[str, Survey],
     jobs: Sequence[Job],
+    notes: Sequence[str],
     shop: Workshop,
 ) -> dict[str, Any]:
     """Return what `run.json` says: how the numbers were made."""
@@ -63,7 +64,7 @@ def describe(
         "encoders": [_encoder_record(contestant) for contestant in contestants],
         "corpora": [_corpus_record(looked) for looked in surveys.values()],
         "tasks": [_task_record(job) for job in jobs],
-        "notes": sorted({note for job in jobs for fold in job.folds for note in fold.notes}),
+        "notes": list(notes),
     }
 
 
@@ -117,6 +118,7 @@ def _task_record(job: Job) -> dict[str, Any]:
         "name": job.task.name,
         "label": job.task.label,
         "unit": job.task.unit,
+        "classes": len(job.classes),
         "metric": job.task.headline,
         "corpus": job.corpus.name,
         "folds": len(job.folds),

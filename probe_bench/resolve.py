@@ -26,7 +26,7 @@ def resolve(reference: str, seed: int = 0, *, trust_code: bool = False) -> Encod
         trust_code: Let the encoder run code that comes with its checkpoint.
 
     Returns:
-        The encoder, named as typed (a path by its file or folder name).
+        The encoder, named as typed (a path by the name of its folder or file).
 
     Raises:
         UserError: If nothing has that name, or the argument does not fit.
@@ -38,7 +38,7 @@ def resolve(reference: str, seed: int = 0, *, trust_code: bool = False) -> Encod
     if name not in registry.encoders() and _is_path(rest):
         checkpoint = _checkpoint(Path(rest))
         encoder = _spec_of(checkpoint).load(str(checkpoint), random_seed)
-        encoder.name = _RANDOM * random + Path(rest).name
+        encoder.name = _RANDOM * random + _name_of(Path(rest))
         return encoder
     spec = registry.find("encoder", name, registry.encoders())
     if colon and not spec.argument:
@@ -54,6 +54,12 @@ def resolve(reference: str, seed: int = 0, *, trust_code: bool = False) -> Encod
 def _is_path(text: str) -> bool:
     """Say whether a text that is no registered name is meant as a path."""
     return bool(text) and ("/" in text or text.endswith(".safetensors") or Path(text).exists())
+
+
+def _name_of(path: Path) -> str:
+    """Name what a path holds: `out/mine`, `out/mine/checkpoint.safetensors` and `mine.safetensors` alike."""
+    owner = path.resolve().parent if path.name == CHECKPOINT else path
+    return owner.name.removesuffix(".safetensors")
 
 
 def _checkpoint(path: Path) -> Path:

@@ -1,13 +1,14 @@
 """One run: corpora, features, probes and analyses, and the folder they are written to."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from probe_bench import screen
 from probe_bench.agenda import Agenda, make_agenda
+from probe_bench.budget import probing_seconds
 from probe_bench.cache import Cache, default_root
 from probe_bench.config import RunConfig
 from probe_bench.errors import UserError
@@ -57,16 +58,21 @@ def run(config: RunConfig, console: Console) -> Path:
         agenda = make_agenda(config, shop.cache.root)
     surveys = shop.look_over(agenda.corpora, contestants, skip_bad=config.skip_bad)
     jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
+    measured = [surveys[name].corpus for _, name in agenda.analyses]
+    console.print(screen.probing(probing_seconds(jobs, measured, contestants, shop.device)))
     features = shop.gather(contestants, surveys, agenda.needs_frames)
     run_id = digest(config, contestants, surveys)
     stamp = Stamp(run_id=run_id, seed=config.seed)
     out = _fresh(config.out)
+    notes: dict[str, None] = {}  # a set that keeps its order
     rows = [
-        *_probe(jobs, contestants, features, stamp, shop, out),
-        *_analyse(agenda, contestants, surveys, features, stamp, shop),
+        *_probe(jobs, contestants, features, stamp, shop, notes, out),
+        *_analyse(agenda, contestants, surveys, features, stamp, shop, notes),
     ]
     write_rows(rows, out / "results.csv")
-    record = describe(config, run_id, contestants, surveys, jobs, shop)
+    for note in notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    record = describe(config, run_id, contestants, surveys, jobs, tuple(notes), shop)
     (out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
     return out
 
@@ -90,25 +96,43 @@ def _probe(
     features: Mapping[tuple[str, str], Features],
     stamp: Stamp,
     shop: Workshop,
+    notes: dict[str, None],
     out: Path,
 ) -> Iterator[Row]:
     """Score every encoder on every task and write its predictions."""
+    if not jobs:
+        return
     with screen.progress(shop.console) as bar:
         progress = bar.add_task("probe", total=len(jobs) * len(contestants))
         for job in jobs:
             names = (job.task.name, job.corpus.name)
+            notes.update(_said(job, (note for fold in job.folds for note in fold.notes)))
             chance = chance_scores(job.task, job.corpus, job.folds, stamp.seed)
             yield from chance_rows(chance, *names, stamp)
             for contestant in contestants:
                 bar.update(progress, description=f"probe {job.task.name} by {contestant.name}")
+                if job.task.unit == "frame" and not contestant.has_frames:
+                    notes.update(_said(job, [_frameless(contestant)]))
+                    bar.advance(progress)
+                    continue
                 own = Subset(features[contestant.name, job.corpus.name], job.clips)
                 with shop.ledger.time(
                     "probe", encoder=contestant.name, corpus=job.corpus.name, task=job.task.name
                 ):
                     found = evaluate(job.task, job.corpus, job.folds, own, stamp.seed)
+                notes.update(_said(job, found.notes))
                 yield from task_rows(found.scores, contestant, *names, stamp)
                 write_predictions(found.predictions, contestant.name, *names, out / "predictions")
                 bar.advance(progress)
+
+
+def _said(job: Job, notes: Iterable[str]) -> dict[str, None]:
+    """Say of each note which task it is about."""
+    return {f"{job.task.name} on {job.corpus.name}: {note}": None for note in notes}
+
+
+def _frameless(contestant: Contestant) -> str:
+    return f"{contestant.name} left out, it has one vector a clip and no frames"
 
 
 def _analyse(
@@ -118,14 +142,21 @@ def _analyse(
     features: Mapping[tuple[str, str], Features],
     stamp: Stamp,
     shop: Workshop,
+    notes: dict[str, None],
 ) -> Iterator[Row]:
     """Measure how fast every layer may change."""
+    if not agenda.analyses:
+        return
     with screen.progress(shop.console) as bar:
         progress = bar.add_task("modulation", total=len(agenda.analyses) * len(contestants))
         for _, name in agenda.analyses:
             reference = Reference(surveys[name].corpus)
             for contestant in contestants:
                 bar.update(progress, description=f"modulation of {contestant.name}")
+                if not contestant.has_frames:
+                    notes[f"modulation on {name}: {_frameless(contestant)}"] = None
+                    bar.advance(progress)
+                    continue
                 with shop.ledger.time("modulation", encoder=contestant.name, corpus=name):
                     found = measure(features[contestant.name, name], reference, seed=stamp.seed)
                 yield from modulation_rows(found, contestant, name, stamp)

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from probe_bench.budget import Cost
 
-__all__ = ["costs", "human_bytes", "human_seconds", "progress"]
+__all__ = ["costs", "human_bytes", "human_seconds", "probing", "progress"]
 
 
 def progress(console: Console, *, counted: bool = True) -> Progress:
@@ -48,6 +48,11 @@ def costs(items: Sequence[Cost], cache_root: str) -> Table:
     )
     table.caption_justify = "left"
     return table
+
+
+def probing(seconds: float) -> str:
+    """Say how long probes and analyses will take."""
+    return f"expected: about {human_seconds(seconds)} to probe and analyse"
 
 
 def human_seconds(seconds: float) -> str:

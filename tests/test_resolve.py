@@ -68,7 +68,7 @@ def test_trusted_code_is_asked_for_only_when_said(loaded: list[Any]) -> None:
 
 def test_a_checkpoint_names_its_system(loaded: list[Any], tmp_path: Path) -> None:
     file = checkpoint(tmp_path / "mine" / "checkpoint.safetensors", system="toy")
-    assert resolve(str(file)).name == "checkpoint.safetensors"
+    assert resolve(str(file)).name == "mine"
     assert resolve(str(file.parent)).name == "mine"
     assert resolve(f"random:{file.parent}", seed=3).name == "random:mine"
     assert loaded == [(str(file), None), (str(file), None), (str(file), 3)]

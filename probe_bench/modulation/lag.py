@@ -43,9 +43,8 @@ def best_lag(
     """
     gram, cross, total = _moments(x, y, pairing, fold, lags)
     eye = ridge * torch.eye(x.shape[1], dtype=gram.dtype, device=x.device)
-    train = torch.linalg.solve(
-        (gram.sum(0) - gram + eye), (cross.sum(0) - cross).flatten(2)
-    ).reshape(cross.shape)
+    factor = torch.linalg.cholesky(gram.sum(0) - gram + eye)
+    train = torch.cholesky_solve((cross.sum(0) - cross).flatten(2), factor).view(cross.shape)
     # |y - W'x|^2 summed over the held-out fold = yy - 2 W'C + W'G W, all per token.
     explained = 2 * (train * cross).sum((1, 3)) - torch.einsum(
         "fdlk,fde,felk->fl", train, gram, train

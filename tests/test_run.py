@@ -1,0 +1,226 @@
+"""The whole instrument through the command line: encoders and audio in, report and rows out."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+import transformers
+from torchaudio import pipelines
+
+from probe_bench.cache import Cache
+from probe_bench.cli import main
+from probe_bench.rows import read_rows
+
+RATE_HZ = 16000
+TASKS = ["speaker", "phoneme", "emotion", "tagging"]
+
+
+def command(*arguments: object) -> None:
+    with pytest.raises(SystemExit) as done:
+        main([str(argument) for argument in arguments])
+    assert done.value.code == 0
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests here: the embedded corpora are rendered into it once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Speech-like noise of 12 speakers, 5 takes of a second each, with phones."""
+    root = tmp_path / "recordings"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    (root / "phones.csv").write_text("start,end,label\n0.0,0.4,a\n0.4,1.0,b\n")
+    lines = []
+    for speaker in range(12):
+        for take in range(5):
+            slow = 1 + 0.8 * np.sin(2 * np.pi * (2 + take) * np.arange(RATE_HZ) / RATE_HZ)
+            tone = np.sin(2 * np.pi * (100 + 40 * speaker) * np.arange(RATE_HZ) / RATE_HZ)
+            sound = slow * (0.2 * tone + 0.05 * rng.standard_normal(RATE_HZ))
+            sound[: int(0.4 * RATE_HZ)] *= 0.3
+            name = f"s{speaker:02d}-{take}.wav"
+            soundfile.write(root / name, sound, RATE_HZ, subtype="FLOAT")
+            lines.append({"path": name, "speaker": f"s{speaker:02d}", "phones": "phones.csv"})
+    pd.DataFrame(lines).to_csv(root / "manifest.csv", index=False)
+    return root
+
+
+def test_the_default_run_on_a_part_of_the_embedded_corpora(
+    embedded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("run", "--limit", 64, "--cache", embedded, "--out", tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "to encode" in said
+    assert "to probe and analyse" in said
+    assert said.rstrip().endswith("report.html")
+    rows = read_rows(tmp_path / "out" / "results.csv")
+    scores = rows[rows["task"] != "modulation"]
+    for encoder in ("wavjepa", "audio-jepa"):
+        for name, role in ((encoder, "subject"), (f"random:{encoder}", "random")):
+            mine = scores[(scores["encoder"] == name) & (scores["role"] == role)]
+            assert sorted(set(mine["task"])) == sorted(TASKS)
+            for _, layers in mine.groupby(["task", "probe", "metric"]):
+                assert {"in", "L1", "L2", "L3", "L4", "out_norm", "best"} <= set(layers["layer"])
+    assert {"subject", "random", "logmel", "chance"} == set(scores["role"])
+    assert (scores["ci_low"] <= scores["value"] + 1e-9).all()
+    assert (scores["value"] <= scores["ci_high"] + 1e-9).all()
+    cutoffs = rows[rows["metric"] == "support_hz"]
+    assert cutoffs["value"].notna().any()
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert [task["name"] for task in record["tasks"]] == TASKS
+    assert all(task["classes"] > 1 for task in record["tasks"])
+    assert {file.suffix for file in (tmp_path / "out" / "figures").iterdir()} == {
+        ".pdf",
+        ".png",
+        ".svg",
+    }
+
+
+@pytest.mark.usefixtures("clean_cache")
+def test_predictions_score_again(recordings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    what = ["--task", "speaker", "phoneme", "--analysis", "none", "--encoder", "logmel:50"]
+    command("run", *what, "--corpus", f"mine={recordings}", "--out", out)
+    rows = read_rows(out / "results.csv")
+    for task in ("speaker", "phoneme"):
+        table = pd.read_csv(out / "predictions" / f"{task}.mine.logmel_50.logistic.csv.gz")
+        picked = rows[(rows["task"] == task) & (rows["probe"] == "logistic")]
+        for layer in ("in", "best"):
+            value = picked[picked["layer"] == layer]["value"].item()
+            assert (table["target"] == table[layer]).mean() == pytest.approx(value, abs=1e-9)
+
+
+@pytest.mark.usefixtures("clean_cache")
+@pytest.mark.parametrize("reference", ["hf", "torchaudio"])
+def test_models_of_other_libraries(
+    reference: str,
+    recordings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    if reference == "hf":
+        config = transformers.HubertConfig(
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            conv_dim=(16,) * 7,
+            num_conv_pos_embeddings=16,
+            num_conv_pos_embedding_groups=2,
+        )
+        transformers.HubertModel(config).save_pretrained(tmp_path / "hubert")
+        transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "hubert")
+        encoder, last = f"hf:{tmp_path / 'hubert'}", "L2"
+    else:
+        hub = tmp_path / "torch" / "hub" / "checkpoints"
+        hub.mkdir(parents=True)
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+        bundle = pipelines.WAV2VEC2_BASE
+        from torchaudio.models import wav2vec2_model  # noqa: PLC0415
+
+        torch.save(wav2vec2_model(**bundle._params).state_dict(), hub / Path(bundle._path).name)
+        encoder, last = "torchaudio:WAV2VEC2_BASE", "L12"
+    command(
+        *("run", "--encoder", encoder, "--task", "speaker", "--corpus", f"mine={recordings}"),
+        *("--out", tmp_path / "out"),
+    )
+    rows = read_rows(tmp_path / "out" / "results.csv")
+    for name in (encoder, f"random:{encoder}"):
+        layers = list(rows[(rows["encoder"] == name) & (rows["metric"] == "accuracy")]["layer"])
+        assert {"cnn", "in", "L1", last, "best"} <= set(layers)
+
+
+@pytest.mark.usefixtures("clean_cache")
+@pytest.mark.parametrize("pool", ["none", "mean"])
+def test_embedded_features_score_as_their_encoder_does(
+    pool: str,
+    recordings: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    corpus = ["--corpus", f"mine={recordings}"]
+    command(
+        "embed", "--encoder", "logmel:25", *corpus, "--pool", pool, "--out", tmp_path / "theirs"
+    )
+    theirs = f"features:{tmp_path / 'theirs'}"
+    command("run", "--encoder", "logmel:25", theirs, *corpus, "--task", "speaker", "phoneme",
+            "--dtype", "float32", "--out", tmp_path / "out")  # fmt: skip
+    rows = read_rows(tmp_path / "out" / "results.csv").set_index(["encoder", "task", "metric"])
+    tasks = set(rows.loc["features:theirs"].index.get_level_values("task"))
+    if pool == "mean":
+        assert tasks == {"speaker"}
+        assert "one vector a clip" in capsys.readouterr().out
+        return
+    assert tasks == {"speaker", "phoneme", "modulation"}
+    for task, metric in (("speaker", "accuracy"), ("phoneme", "accuracy"), ("phoneme", "per")):
+        values = [list(rows.loc[(name, task, metric)]["value"]) for name in ("logmel:25", "features:theirs")]  # fmt: skip
+        assert values[0] == pytest.approx(values[1], abs=0.02)
+
+
+@pytest.mark.usefixtures("clean_cache")
+def test_two_encoders_of_one_name_are_refused(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundled = Path(__file__).parents[1] / "encoders/wavjepa/tiny.safetensors"
+    paths = []
+    for folder in ("a", "b"):
+        paths.append(tmp_path / folder / "mine" / "checkpoint.safetensors")
+        paths[-1].parent.mkdir(parents=True)
+        paths[-1].write_bytes(bundled.read_bytes())
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "--encoder", *map(str, paths), "--corpus", f"mine={recordings}"])
+    assert stopped.value.code == 2
+    assert "'mine'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def start(recordings: Path, tmp_path: Path) -> Callable[[str, str], subprocess.Popen[bytes]]:
+    """Start a run in a process of its own, with its own cache and output folder."""
+    code = "from probe_bench.cli import main; main()"
+
+    def run(cache: str, out: str) -> subprocess.Popen[bytes]:
+        arguments = ["run", "--encoder", "wavjepa", "--task", "speaker", "phoneme"]
+        places = ["--corpus", f"mine={recordings}", "--cache", cache, "--out", out]
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *arguments, *places],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+
+    return run
+
+
+def test_killed_at_random_moments_ends_the_same(
+    start: Callable[[str, str], subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    whole = start("cache-1", "out-1")
+    assert whole.wait() == 0, whole.stderr and whole.stderr.read().decode()
+    took_s = time.monotonic() - began
+    rng = np.random.default_rng()
+    for how in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGINT):
+        process = start("cache-2", "out-2")
+        try:
+            process.wait(rng.uniform(0.3, 0.95) * took_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(how)
+        assert process.wait() in (0, -signal.SIGKILL, -signal.SIGINT, 130)
+        for entry in Cache(tmp_path / "cache-2").entries():
+            assert entry.verify() == []
+    assert start("cache-2", "out-2").wait() == 0
+    ended = [(tmp_path / out / "results.csv").read_bytes() for out in ("out-1", "out-2")]
+    assert ended[0] == ended[1]
