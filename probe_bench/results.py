@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,8 @@ def modulation_rows(
 
         support, speed = layer.support, layer.speed
         yield row("support_hz", support.hz, "readout", _reason(support.reason))
+        total = replace(support.hz, ci_low=support.total_low_hz, ci_high=support.total_high_hz)
+        yield row("support_total_hz", total, "readout", _reason(support.reason))
         yield row("support_low_hz", support.low_hz, "readout")
         yield row("support_r2", support.r2, "readout")
         yield row("support_lag_s", Estimate(value=support.lag_s), "readout")

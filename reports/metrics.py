@@ -114,6 +114,9 @@ METRICS: Mapping[str, MetricText] = {
     "eer": _share("equal error rate", "EER", lower_is_better=True),
     "per": _share("phone error rate", "PER", lower_is_better=True),
     "support_hz": MetricText(label="support cutoff", unit="Hz", ranked=False),
+    "support_total_hz": MetricText(
+        label="support cutoff with the estimator's own error", unit="Hz", ranked=False
+    ),
     "support_low_hz": MetricText(
         label="lower support cutoff", unit="Hz", ranked=False, censored_sign="<"
     ),
