@@ -143,6 +143,21 @@ def test_leaking_split(folder: Folder, refused: Callable[..., str], tmp_path: Pa
     assert "tape" in refused(*speaker_run(folder(spoil), tmp_path / "out"))
 
 
+@pytest.mark.usefixtures("clean_cache")
+def test_a_class_that_training_lacks_is_left_out_and_said(
+    folder: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spoil(_: Path, table: pd.DataFrame) -> None:
+        table["split"] = ["train"] * 30 + ["valid"] * 15 + ["test"] * 15
+        table["emotion"] = [("calm", "glad")[i % 2] for i in range(59)] + ["unheard-of"]
+
+    what = ["--task", "emotion", "--analysis", "none", "--encoder", "logmel:50"]
+    with pytest.raises(SystemExit) as done:
+        main(["run", *what, "--corpus", f"mine={folder(spoil)}", "--out", str(tmp_path / "out")])
+    assert done.value.code == 0
+    assert "unheard-of" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [

@@ -49,9 +49,9 @@ class CtcConfig:
     max_frame_rate_hz: int = 50
     max_epochs: int = 8
     patience: int = 3
-    clips_per_step: int = 32
+    clips_per_step: int = 8
     lr: float = 0.01
-    flat_start_l2: float = 0.1
+    flat_start_l2: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
