@@ -28,6 +28,7 @@ from probe_bench.errors import UserError
 __all__ = ["Cache", "DType", "Entry", "Key", "default_root", "tensor_digest"]
 
 _SCHEMA = 1
+_SIGN = "names.json"
 DType = Literal["float16", "float32"]
 
 
@@ -109,6 +110,18 @@ class Entry:
         there = (shard for shard in range(self.shards) if self.shard_path(shard).exists())
         return [shard for shard in there if not _is_whole(self.shard_path(shard))]
 
+    def sign(self, *, encoder: str, corpus: str) -> None:
+        """Write for people what the entry holds; nothing depends on it."""
+        path = self.folder / _SIGN
+        if not path.exists():
+            _write_whole(path, json.dumps({"encoder": encoder, "corpus": corpus}))
+
+    def signed(self) -> Mapping[str, str]:
+        """Return the names that the entry was made under, nothing if they are not known."""
+        path = self.folder / _SIGN
+        names: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        return names
+
     def n_bytes(self) -> int:
         """Return the size on disk."""
         return sum(path.stat().st_size for path in self.folder.iterdir())
@@ -136,9 +149,7 @@ class Cache:
                 raise UserError(
                     f"{folder}: cannot be made ({error.strerror}); point --cache at a writable folder"
                 ) from error
-            scratch = folder / f"key.{os.getpid()}.tmp"
-            scratch.write_text(key.canonical())
-            scratch.replace(folder / "key.json")
+            _write_whole(folder / "key.json", key.canonical())
         return Entry(folder=folder, shards=key.shards)
 
     def holds(self, key: Key) -> bool:
@@ -159,6 +170,13 @@ class Cache:
                 freed += entry.n_bytes()
                 shutil.rmtree(entry.folder)
         return freed
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all."""
+    scratch = path.with_suffix(f".{os.getpid()}.tmp")
+    scratch.write_text(text)
+    scratch.replace(path)
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:

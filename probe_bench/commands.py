@@ -159,13 +159,13 @@ def cache(config: CacheConfig) -> int:
         case "ls":
             table = _table("name", "encoder", "corpus", "layers", "shards", "size")
             for entry in store.entries():
-                key = entry.describe()
+                key, names = entry.describe(), entry.signed()
                 done = entry.shards - len(entry.missing())
                 layers = f"{len(key['layers'])}{' + frames' if key['frames'] else ''}"
                 table.add_row(
                     entry.folder.name[:12],
-                    key["encoder"][:12],
-                    key["corpus"][:12],
+                    names.get("encoder", key["encoder"][:12]),
+                    names.get("corpus", key["corpus"][:12]),
                     layers,
                     f"{done}/{entry.shards}",
                     human_bytes(entry.n_bytes()),

@@ -90,6 +90,7 @@ def extract(
         advance: Called with the seconds of audio done, for a progress bar.
     """
     entry = cache.entry(plan.key)
+    entry.sign(encoder=encoder.name, corpus=survey.corpus.name)
     missing = entry.missing()
     advance(sum(plan.audio_s[shard] for shard in range(entry.shards) if shard not in missing))
     if not missing:
