@@ -90,7 +90,7 @@ class Pooled:
         return torch.zeros(len(self.digits), dtype=torch.long)
 
     def frames(self, layer: int, clips: Sequence[int]) -> list[Float[Tensor, "_ dim"]]:
-        raise NotImplementedError
+        raise AssertionError("a task on whole clips reads no frames")
 
 
 def test_the_task_can_be_probed(make_corpus: Callable[..., Corpus]) -> None:

@@ -224,3 +224,16 @@ def test_killed_at_random_moments_ends_the_same(
     assert start("cache-2", "out-2").wait() == 0
     ended = [(tmp_path / out / "results.csv").read_bytes() for out in ("out-1", "out-2")]
     assert ended[0] == ended[1]
+
+
+@pytest.mark.gpu
+def test_a_gpu_scores_as_the_cpu_does(recordings: Path, tmp_path: Path) -> None:
+    values = []
+    for device in ("cpu", "cuda"):
+        places = ["--cache", tmp_path / f"cache-{device}", "--out", tmp_path / device]
+        command("run", "--corpus", f"mine={recordings}", "--task", "speaker", "phoneme",
+                "--device", device, *places)  # fmt: skip
+        rows = read_rows(tmp_path / device / "results.csv")
+        single = rows[~rows["setting"].str.contains("mod_freq_hz")]
+        values.append(single.set_index(["encoder", "layer", "task", "probe", "metric"])["value"])
+    pd.testing.assert_series_equal(*values, check_exact=False, atol=0.05, rtol=0.05)
