@@ -47,8 +47,6 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     Raises:
         UserError: If a task, analysis or corpus is unknown, or no corpus has a task's label.
     """
-    if config.limit is not None and config.limit < 1:
-        raise UserError(f"--limit {config.limit}: expected at least 1 clip")
     tasks = [registry.find("task", name, registry.tasks()) for name in _named(config.task)]
     analyses = _named(config.analysis)
     for name in analyses:

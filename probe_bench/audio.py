@@ -58,12 +58,13 @@ def read(path: Path) -> tuple[Float32[np.ndarray, " samples"], int]:
             f"{path}: sample rate {rate_hz} Hz; expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz; "
             "correct the header or convert the file"
         )
-    if np.ptp(samples) < 2 * _SILENCE:
+    mono = samples.mean(axis=1)
+    if np.ptp(mono) < 2 * _SILENCE:
         raise AudioError(
             f"{path}: silent or constant (peak to peak below -94 dBFS); expected sound; "
             "remove it or check the export"
         )
-    return samples.mean(axis=1), int(rate_hz)
+    return mono, int(rate_hz)
 
 
 def resample(

@@ -160,7 +160,11 @@ class Cache:
     def entries(self) -> Iterator[Entry]:
         """Yield every entry in a fixed order."""
         for path in sorted(self.features.glob("*/key.json")):
-            yield Entry(folder=path.parent, shards=json.loads(path.read_text())["shards"])
+            try:
+                shards = int(json.loads(path.read_text())["shards"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{path}: damaged; remove the folder {path.parent}") from error
+            yield Entry(folder=path.parent, shards=shards)
 
     def prune(self, *, everything: bool) -> int:
         """Remove incomplete entries, or all of them, and return the bytes freed."""

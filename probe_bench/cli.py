@@ -1,6 +1,7 @@
 """The command line: `probe-bench COMMAND`. Nothing heavy is imported before a command runs."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -29,17 +30,22 @@ Command = (
     | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
 )
 
+_AT_LEAST = {"seed": 0, "limit": 1, "steps": 1, "checkpoint_every": 1}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; user errors are one line on standard error and exit code 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     command = tyro.cli(
         Command,
-        args=arguments,
+        args=words,
         prog="probe-bench",
         description="What an audio encoder hears, at which layer, and how fast.",
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
     )
     try:
+        _refuse_repeated(words)
+        _refuse_small(command)
         sys.exit(_execute(command))
     except UserError as error:
         print(f"probe-bench: {error}", file=sys.stderr)  # noqa: T201
@@ -47,6 +53,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("\nprobe-bench: stopped; the same command goes on from here", file=sys.stderr)  # noqa: T201
         sys.exit(130)
+
+
+def _refuse_repeated(words: Sequence[str]) -> None:
+    """Refuse an option that stands twice: the first would be dropped without a word."""
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    for option, count in Counter(options).items():
+        if count > 1:
+            raise UserError(
+                f"{option} stands {count} times; write it once with all its values: {option} A B"
+            )
+
+
+def _refuse_small(command: object) -> None:
+    """Refuse numbers that count something and are too small to."""
+    for name, least in _AT_LEAST.items():
+        value = getattr(command, name, None)
+        if value is not None and value < least:
+            option = name.replace("_", "-")
+            raise UserError(f"--{option} {value}: expected at least {least}")
 
 
 def _execute(command: object) -> int:

@@ -23,6 +23,7 @@ from probe_bench.corpora import load_corpora, load_corpus
 from probe_bench.encoders.pretraining.pretrain import pretrain as train
 from probe_bench.errors import UserError
 from probe_bench.exported import write_features
+from probe_bench.folders import make_folder
 from probe_bench.gather import Workshop, pick_device
 from probe_bench.ledger import Ledger
 from probe_bench.lineup import line_up
@@ -50,6 +51,7 @@ def run(config: RunConfig) -> int:
 def embed(config: EmbedConfig) -> int:
     """Write an encoder's features to a folder."""
     console = Console()
+    make_folder(config.out)
     shop = Workshop(
         cache=Cache(config.cache or default_root()),
         device=pick_device(config.device),
@@ -145,9 +147,11 @@ def report(config: ReportConfig) -> int:
     """Render the report of one run, or of several side by side."""
     if not config.runs:
         raise UserError("report needs the folder of at least one run")
+    for folder in config.runs:
+        if not (folder / "results.csv").is_file():
+            raise UserError(f"{folder}: no results.csv; expected a folder that `run` wrote")
     out = config.out or (config.runs[0] if len(config.runs) == 1 else Path("report"))
-    out.mkdir(parents=True, exist_ok=True)
-    Console().print(f"report: {render(config.runs, out)}", soft_wrap=True)
+    Console().print(f"report: {render(config.runs, make_folder(out))}", soft_wrap=True)
     return 0
 
 
@@ -176,7 +180,8 @@ def cache(config: CacheConfig) -> int:
             damaged = [path for entry in store.entries() for path in _drop_damaged(entry)]
             for path in damaged:
                 console.print(f"damaged, dropped: {path}", soft_wrap=True)
-            console.print(f"{len(damaged)} damaged shards; the next run makes them again")
+            again = "; the next run makes them again" if damaged else ""
+            console.print(f"{len(damaged)} damaged shards{again}")
         case "prune":
             console.print(f"freed {human_bytes(store.prune(everything=config.all))}")
     return 0
@@ -193,6 +198,7 @@ def _drop_damaged(entry: Entry) -> list[Path]:
 def pretrain(config: PretrainConfig) -> int:
     """Pretrain a bundled system."""
     console = Console()
+    make_folder(config.out)
     corpora = load_corpora(config.corpus, config.cache or default_root())
     checkpoint = train(
         config.system,

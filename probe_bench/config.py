@@ -50,7 +50,7 @@ class RunConfig:
     device: Device = "auto"
     """Where encoders and probes run."""
     limit: int | None = None
-    """Use at most this many clips of each corpus, spread evenly."""
+    """Use at most this many clips of each corpus: whole speakers, spread evenly."""
     dtype: Literal["float16", "float32"] = "float16"
     """Storage of frames in the cache; pooled statistics are always float32."""
     skip_bad: bool = False
@@ -78,7 +78,7 @@ class EmbedConfig:
     device: Device = "auto"
     """Where the encoder runs."""
     limit: int | None = None
-    """Use at most this many clips, spread evenly."""
+    """Use at most this many clips: whole speakers, spread evenly."""
     skip_bad: bool = False
     """Leave unusable clips out instead of stopping at the first."""
     trust_code: bool = False

@@ -1,5 +1,6 @@
 """Find the corpora named on the command line: `NAME` or `NAME=FOLDER`."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +49,10 @@ def load_corpus(reference: str, cache_root: Path) -> Corpus:
         if not spec.embedded:
             raise CorpusError(f"corpus {name} needs its folder: --corpus {name}=FOLDER")
         return spec.load(cache_root / "corpora" / name)
+    if not re.fullmatch(r"[\w.-]+", name) or not path:
+        raise CorpusError(
+            f"--corpus {reference}: expected NAME=FOLDER, the name of letters, digits and . _ -"
+        )
     if not folder.is_dir():
         raise CorpusError(f"{folder}: no such folder; expected the audio of corpus {name}")
     if name in known and known[name].embedded:

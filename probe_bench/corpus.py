@@ -77,10 +77,10 @@ class Clip:
         }
 
     def __post_init__(self) -> None:
-        for name, part in self.splits.items():
+        for part in self.splits.values():
             if part not in get_args(Part) and not part.startswith("fold:"):
                 raise CorpusError(
-                    f"{self.path}: split {part!r} for {name}; expected train, valid, test or fold:K"
+                    f"{self.path}: split {part!r}; expected train, valid, test or fold:K"
                 )
         for segment in self.phones or ():
             if not 0 <= segment.start_s < segment.end_s <= self.duration_s + 0.025:

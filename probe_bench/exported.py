@@ -7,7 +7,8 @@ Layout:
     `LAYER.npy`: float32, `rows x dim`.
     `layers.json`: layers in order with `dim`, `depth`, `frame_rate_hz` and `first_frame_s` (exact
     fractions as text), the encoder's name, and `pool`: `none`, `mean` or `meanstd`. A folder
-    without it holds one row a clip, and its layers are in the order of their file names.
+    without it holds one row a clip, in the order of `index.csv` where that has no `start` and
+    `stop`, and its layers are in the order of their file names.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -28,10 +29,12 @@ from probe_bench.corpus import Clip, Corpus
 from probe_bench.encoder import Layer
 from probe_bench.errors import UserError
 from probe_bench.features import Features
+from probe_bench.folders import make_folder
 
 __all__ = ["ExportedFeatures", "Pool", "write_features"]
 
 Pool = Literal["none", "mean", "meanstd"]
+_ROWS_AT_ONCE = 1 << 16
 
 
 def write_features(features: Features, corpus: Corpus, folder: Path, pool: Pool) -> None:
@@ -43,7 +46,7 @@ def write_features(features: Features, corpus: Corpus, folder: Path, pool: Pool)
         folder: Made if it is not there.
         pool: `none` writes all frames; `mean` and `meanstd` one row a clip.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     index = pd.DataFrame([_labels(clip) for clip in corpus])
     counts = {i: _rows_of(features, i, pool) for i in range(len(features.layers))}
     for i, layer in enumerate(features.layers):
@@ -102,17 +105,25 @@ class ExportedFeatures:
         self.encoder = f"features:{folder.name}"
         self._folder, self._device = folder, device
         self.layers, self._pool, self.fingerprint = read_layers(folder)
-        index = _read_index(folder / "index.csv", corpus)
+        index = _read_index(folder / "index.csv", corpus, rows_are_clips=not self.has_frames)
         self._spans = [_spans(index, layer.name, folder) for layer in self.layers]
-        self._arrays = [
-            np.load(folder / f"{layer.name}.npy", mmap_mode="r") for layer in self.layers
-        ]
+        self._arrays = [_read_array(folder, layer, self._pool) for layer in self.layers]
         for layer, spans, array in zip(self.layers, self._spans, self._arrays, strict=True):
-            if spans.max() > len(array) or spans.min() < 0:
-                raise UserError(
-                    f"{folder / layer.name}.npy: {len(array)} rows, but index.csv names row "
-                    f"{spans.max()}; write both again"
-                )
+            self._check_spans(folder / f"{layer.name}.npy", spans, len(array))
+
+    def _check_spans(self, path: Path, spans: Int[np.ndarray, "clips 2"], n_rows: int) -> None:
+        """Refuse row ranges that the array does not have, or that are not one row a clip."""
+        lengths = spans[:, 1] - spans[:, 0]
+        if spans.max() > n_rows or spans.min() < 0 or lengths.min() < 1:
+            raise UserError(
+                f"{path}: {n_rows} rows, but index.csv names rows {spans.min()} to {spans.max()}, "
+                f"the fewest of a clip {lengths.min()}; write both again"
+            )
+        if not self.has_frames and lengths.max() > 1:
+            raise UserError(
+                f"{path}: a clip has {lengths.max()} rows where one vector a clip is expected; "
+                "frames need a layers.json with their times, as `embed` writes it"
+            )
 
     @property
     def has_frames(self) -> bool:
@@ -140,6 +151,8 @@ class ExportedFeatures:
 
 def read_layers(folder: Path) -> tuple[tuple[Layer, ...], Pool, str]:
     """Read the layers of a features folder, how they were pooled, and the folder's fingerprint."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected features as `embed` writes them")
     path = folder / "layers.json"
     arrays = sorted(folder.glob("*.npy"))
     if not arrays or not (folder / "index.csv").exists():
@@ -155,10 +168,15 @@ def read_layers(folder: Path) -> tuple[tuple[Layer, ...], Pool, str]:
     try:
         record = json.loads(path.read_text())
         layers = tuple(_layer(fields) for fields in record["layers"])
+        pool: Pool = record["pool"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a layers.json as `embed` writes it ({error})") from error
+        raise UserError(f"{path}: not a layers.json as `embed` writes it ({error!r})") from error
+    if not layers:
+        raise UserError(f"{path}: no layers; expected one for each LAYER.npy")
+    if pool not in get_args(Pool):
+        raise UserError(f"{path}: pool {pool!r}; expected one of {', '.join(get_args(Pool))}")
     total.update(path.read_bytes())
-    return layers, record["pool"], total.hexdigest()
+    return layers, pool, total.hexdigest()
 
 
 def _layer(fields: dict[str, Any]) -> Layer:
@@ -172,7 +190,7 @@ def _unnamed_layers(arrays: list[Path]) -> tuple[Layer, ...]:
     return tuple(
         Layer(
             name=path.stem,
-            dim=int(np.load(path, mmap_mode="r").shape[1]),
+            dim=_open_array(path).shape[1],
             depth=i / max(1, len(arrays) - 1),
             frame_rate_hz=Fraction(0),
             first_frame_s=Fraction(0),
@@ -181,11 +199,44 @@ def _unnamed_layers(arrays: list[Path]) -> tuple[Layer, ...]:
     )
 
 
-def _read_index(path: Path, corpus: Corpus) -> pd.DataFrame:
-    """Read `index.csv` in the order of the corpus."""
-    index = pd.read_csv(path, dtype={"clip": str})
+def _open_array(path: Path) -> Float[np.ndarray, "rows dim"]:
+    """Map an array of rows into memory."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable array ({error}); write it again") from error
+    if array.ndim != 2 or array.dtype.kind != "f":
+        raise UserError(
+            f"{path}: {array.dtype} of shape {array.shape}; expected floating-point rows x dim"
+        )
+    return array  # type: ignore[no-any-return]
+
+
+def _read_array(folder: Path, layer: Layer, pool: Pool) -> Float[np.ndarray, "rows dim"]:
+    """Open one layer's array and refuse another width than stated, and numbers that are none."""
+    path = folder / f"{layer.name}.npy"
+    array = _open_array(path)
+    width = 2 * layer.dim if pool == "meanstd" else layer.dim
+    if array.shape[1] != width:
+        raise UserError(f"{path}: {array.shape[1]} columns; expected {width} by layers.json")
+    for start in range(0, len(array), _ROWS_AT_ONCE):
+        bad = np.flatnonzero(~np.isfinite(array[start : start + _ROWS_AT_ONCE]).all(1))
+        if len(bad):
+            raise UserError(f"{path}: row {start + bad[0]} is not finite; compute it again")
+    return array
+
+
+def _read_index(path: Path, corpus: Corpus, *, rows_are_clips: bool) -> pd.DataFrame:
+    """Read `index.csv` in the order of the corpus; without row ranges, line k names row k."""
+    try:
+        index = pd.read_csv(path, dtype={"clip": str})
+    except (OSError, ValueError) as error:  # what pandas raises are ValueErrors
+        raise UserError(f"{path}: not a readable CSV ({error}); write it again") from error
     if "clip" not in index or index["clip"].duplicated().any():
         raise UserError(f"{path}: needs a column `clip` with one line a clip")
+    if rows_are_clips and "start" not in index:
+        index["start"] = np.arange(len(index))
+        index["stop"] = index["start"] + 1
     index = index.set_index("clip")
     missing = [clip.id for clip in corpus if clip.id not in index.index]
     if missing:
@@ -202,4 +253,9 @@ def _spans(index: pd.DataFrame, layer: str, folder: Path) -> Int[np.ndarray, "cl
     columns = own if own[0] in index else ["start", "stop"]
     if not set(columns) <= set(index.columns):
         raise UserError(f"{folder / 'index.csv'}: columns start and stop are missing")
-    return index[columns].to_numpy(dtype=np.int64)
+    try:
+        return index[columns].to_numpy(dtype=np.int64)
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{folder / 'index.csv'}: columns {' and '.join(columns)} are not whole numbers ({error})"
+        ) from error

@@ -91,6 +91,12 @@ class Workshop:
         needs_frames: Callable[[str], bool],
     ) -> dict[tuple[str, str], Features]:
         """Return features by (encoder, corpus); print the cost, then extract what is missing."""
+        features: dict[tuple[str, str], Features] = {
+            (contestant.name, name): self._exported(contestant, looked)
+            for contestant in contestants
+            for name, looked in surveys.items()
+            if contestant.folder
+        }
         plans = {
             (contestant.name, name): self._plan(
                 contestant.encoder, looked, frames=needs_frames(name)
@@ -101,13 +107,11 @@ class Workshop:
         }
         self.console.print(screen.costs(self._costs(contestants, plans), str(self.cache.root)))
         residency = Residency(self.device, *default_budget(self.device))
-        features: dict[tuple[str, str], Features] = {}
         for contestant in contestants:
-            for name, looked in surveys.items():
-                features[contestant.name, name] = (
-                    self._stored(contestant, looked, plans[contestant.name, name], residency)
-                    if contestant.encoder
-                    else self._exported(contestant, looked)
+            for name, looked in surveys.items() if contestant.encoder else ():
+                planned = plans[contestant.name, name]
+                features[contestant.name, name] = self._stored(
+                    contestant, looked, planned, residency
                 )
         return features
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 from probe_bench.encoder import Encoder, Layer
@@ -56,7 +55,7 @@ def line_up(
     found = {name: _contestant(name, seed, trust_code) for name in dict.fromkeys(references)}
     for name, contestant in list(found.items()) if baselines else []:
         rate_hz = max(layer.frame_rate_hz for layer in contestant.layers)
-        wanted = [] if contestant.role == "logmel" or not rate_hz else [f"logmel:{_rate(rate_hz)}"]
+        wanted = [] if contestant.role == "logmel" or not rate_hz else [f"logmel:{rate_hz}"]
         wanted += [] if name.startswith(_BASELINES) else [f"random:{name}"]
         for baseline in wanted:
             if baseline not in found:
@@ -105,8 +104,3 @@ def _role(name: str) -> Role:
     if name.startswith("logmel"):
         return "logmel"
     return "random" if name.startswith("random:") else "subject"
-
-
-def _rate(rate_hz: Fraction) -> str:
-    """Write a frame rate as `logmel:RATE` takes it."""
-    return str(rate_hz)

@@ -59,8 +59,9 @@ def make_clip(
 ) -> Clip:
     """Make a clip of one file; by default its id is the path within `folder`.
 
-    Its length is what the header states. A file whose header cannot be read still becomes a clip, of 0 s and without phones, so that
-    loading its audio reports it (or leaves it out) like every other broken recording.
+    Its length is what the header states. A file whose header cannot be read still becomes a clip, of
+    0 s and without phones, so that loading its audio reports it (or leaves it out) like every other
+    broken recording.
     """
     length_s = duration_s(path)
     if phones is not None and phone_sequence is None:

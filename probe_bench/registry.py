@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any, TypeVar
 
 from probe_bench.corpus import CorpusSpec
@@ -64,10 +65,18 @@ def _specs(package: str, attribute: str, group: str | None = None) -> Iterable[A
     """Yield the attribute of every module of a package that has it, then of the entry points."""
     root = importlib.import_module(f"probe_bench.{package}")
     for module in sorted(pkgutil.iter_modules(root.__path__), key=lambda m: m.name):
-        found = getattr(importlib.import_module(f"{root.__name__}.{module.name}"), attribute, None)
+        found = getattr(_import(f"{root.__name__}.{module.name}"), attribute, None)
         if found is not None:
             yield found
     for point in sorted(
         entry_points(group=f"probe_bench.{group or package}"), key=lambda p: p.name
     ):
         yield point.load()
+
+
+def _import(name: str) -> ModuleType:
+    """Import a module of ours, or say which one is broken."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{name}: cannot be imported ({error!r}); mend or remove it") from error

@@ -11,9 +11,9 @@ from probe_bench.agenda import Agenda, make_agenda
 from probe_bench.budget import probing_seconds
 from probe_bench.cache import Cache, default_root
 from probe_bench.config import RunConfig
-from probe_bench.errors import UserError
 from probe_bench.evaluate import chance_scores, evaluate
 from probe_bench.features import Features, Subset
+from probe_bench.folders import make_folder
 from probe_bench.gather import Workshop, pick_device
 from probe_bench.jobs import Job, divide
 from probe_bench.ledger import Ledger
@@ -41,6 +41,7 @@ def run(config: RunConfig, console: Console) -> Path:
     Raises:
         UserError: If something that was asked for cannot be had; nothing cached is lost.
     """
+    make_folder(config.out)  # before any work: it may not be writable
     shop = Workshop(
         cache=Cache(config.cache or default_root()),
         device=pick_device(config.device),
@@ -78,13 +79,8 @@ def run(config: RunConfig, console: Console) -> Path:
 
 
 def _fresh(out: Path) -> Path:
-    """Make the run's folder and clear what an earlier run left in it."""
-    try:
-        (out / "predictions").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{out}: cannot be made ({error.strerror}); choose another --out"
-        ) from error
+    """Clear what an earlier run left in the folder."""
+    (out / "predictions").mkdir(exist_ok=True)
     for old in [*(out / "predictions").glob("*.csv.gz"), out / "results.csv", out / "run.json"]:
         old.unlink(missing_ok=True)
     return out

@@ -176,7 +176,9 @@ def _official(official: Parts, plan: _Plan) -> list[Parts] | None:
     names = set(official.tolist()) - {""}
     folds = sorted((n for n in names if n.startswith("fold:")), key=lambda n: (len(n), n))
     if folds and len(folds) < len(names):
-        raise CorpusError(f"{plan.who}: splits {', '.join(sorted(names))}; expected parts or folds")
+        raise CorpusError(
+            f"{plan.who}: splits {', '.join(sorted(names))}; expected parts or folds, not both"
+        )
     if folds:
         if len(folds) < 3:
             raise CorpusError(f"{plan.who}: {len(folds)} folds; expected 3: train, valid, test")

@@ -23,7 +23,14 @@ from probe_bench.reports.tables import (
     twin_name,
 )
 
-__all__ = ["draw_series", "legend_entries", "logmel_names", "looks_here", "task_curves"]
+__all__ = [
+    "draw_series",
+    "legend_entries",
+    "logmel_look",
+    "logmel_names",
+    "looks_here",
+    "task_curves",
+]
 
 
 def task_curves(
@@ -61,7 +68,9 @@ def legend_entries(table: pd.DataFrame) -> list[Entry]:
     if "random" in roles and len(styles) > FEW:
         entries.append(Entry(label="random twins", look=TWINS))
     if "logmel" in roles:
-        entries.append(Entry(label="log-mel", look=LOGMEL))
+        several = len(logmel_names(table)) > 1
+        label = "log-mel, its encoder's colour" if several else "log-mel"
+        entries.append(Entry(label=label, look=LOGMEL))
     if "chance" in roles:
         entries.append(Entry(label="chance", look=CHANCE))
     return entries
@@ -78,13 +87,25 @@ def logmel_names(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in rows.loc[rows["role"] == "logmel", "name"].unique()]
 
 
+def logmel_look(rows: pd.DataFrame, name: str, shown: Mapping[str, Look]) -> Look:
+    """Give log-mel the colour of the only encoder of its frame rate, if there are several log-mels."""
+    rate_hz = layer_rows(rows, name)["frame_rate_hz"].max()
+    owners = [
+        look
+        for own, look in shown.items()
+        if layer_rows(rows, own)["frame_rate_hz"].max() == rate_hz
+    ]
+    several = len(logmel_names(rows)) > 1
+    return replace(LOGMEL, colour=owners[0].colour) if several and len(owners) == 1 else LOGMEL
+
+
 def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame) -> str:
     """Fill one panel and say in words what is in it."""
     axes, rows, text = cell.axes, panel.of(table), metric_text(panel.metric)
     shown = looks_here(table, rows)
     few = len(subjects(table)) <= FEW
     for name in logmel_names(rows):
-        _draw_level(axes, rows, name, LOGMEL, text)
+        _draw_level(axes, rows, name, logmel_look(rows, name, shown), text)
     for name, look in shown.items():
         twin = twin_name(rows, name)
         if twin is not None:

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet
-from probe_bench.reports.figures import legend_entries, logmel_names, looks_here
+from probe_bench.reports.figures import legend_entries, logmel_look, logmel_names, looks_here
 from probe_bench.reports.layer_axis import draw_layer_axis
 from probe_bench.reports.metrics import metric_text
-from probe_bench.reports.style import CHANCE, FEW, LOGMEL, PAPER, TWINS, Look, depth_colours
+from probe_bench.reports.style import CHANCE, FEW, LOGMEL, TWINS, Look, depth_colours
 from probe_bench.reports.tables import (
     ANALYSIS,
     corpora,
@@ -25,7 +25,7 @@ from probe_bench.reports.tables import (
 __all__ = ["cutoff_curves", "spectra"]
 
 HZ_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
-LINES_IN_LEGEND = 6
+LINES_IN_LEGEND = 8
 HALF_POWER = "\N{MINUS SIGN}3 dB"
 NYQUIST = Look(colour="#7b7d85", dashes=(4.0, 1.0, 1.0, 1.0), width=0.9)
 
@@ -52,7 +52,7 @@ def _draw_cutoffs(
     axes.set_yscale("log", base=2)
     _draw_nyquist(axes, rows)
     for name in logmel_names(rows):
-        _draw_control(axes, rows, name)
+        _draw_control(axes, rows, name, logmel_look(rows, name, shown))
     twins = {name: twin_name(rows, name) for name in shown}
     series = [(twin, shown[name].twin if few else TWINS) for name, twin in twins.items() if twin]
     series += list(shown.items())
@@ -101,20 +101,20 @@ def _draw_nyquist(axes: Axes, rows: pd.DataFrame) -> None:
         axes.axhline(float(rate_hz) / 2, **line_style(NYQUIST))
 
 
-def _draw_control(axes: Axes, rows: pd.DataFrame, name: str) -> None:
+def _draw_control(axes: Axes, rows: pd.DataFrame, name: str, look: Look) -> None:
     """The cutoff of log-mel itself: what the measurement can see at most."""
     mine = layer_rows(rows, name).dropna(subset=["value"])
     if mine.empty:
         return
     score = score_of(mine.iloc[0])
     if np.isfinite(score.low) and np.isfinite(score.high):
-        axes.axhspan(score.low, score.high, color=LOGMEL.colour, alpha=0.13, linewidth=0)
-    axes.axhline(score.value, **line_style(LOGMEL))
-    axes.annotate(
-        f"log-mel {metric_text('support_hz').number(score)} Hz", (1, score.value),
-        xytext=(0, -2), textcoords="offset points", ha="right", va="top", fontsize=6.5,
-        bbox={"facecolor": PAPER, "alpha": 0.85, "linewidth": 0, "pad": 0.8}, zorder=1.5,
-    )  # fmt: skip
+        axes.axhspan(score.low, score.high, color=look.colour, alpha=0.13, linewidth=0)
+    axes.axhline(score.value, **line_style(look))
+    if score.censored:
+        axes.annotate(
+            f"log-mel {metric_text('support_hz').number(score)} Hz", (1, score.value),
+            xytext=(0, -2), textcoords="offset points", ha="right", va="top", fontsize=6.5,
+        )  # fmt: skip
 
 
 def _describe(rows: pd.DataFrame, names: Sequence[str]) -> str:

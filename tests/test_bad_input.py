@@ -169,7 +169,11 @@ def test_a_class_that_training_lacks_is_left_out_and_said(
         (["--analysis", "modulations"], "did you mean 'modulation'"),
         (["--corpus", "esc10"], "esc10=FOLDER"),
         (["--corpus", "mine=/no/such/folder"], "no such folder"),
+        (["--corpus", "a/b=."], "NAME=FOLDER"),
+        (["--corpus", "=."], "NAME=FOLDER"),
         (["--limit", "0"], "at least 1"),
+        (["--seed", "-1"], "at least 0"),
+        (["--encoder", "wavjepa", "--encoder", "logmel"], "--encoder A B"),
     ],
 )
 def test_wrong_words(arguments: list[str], found: str, refused: Callable[..., str]) -> None:
@@ -214,5 +218,6 @@ def test_features_that_do_not_fit(
     folder: Folder, refused: Callable[..., str], tmp_path: Path
 ) -> None:
     (tmp_path / "theirs").mkdir()
-    arguments = speaker_run(folder(), tmp_path / "out", "--encoder", f"features:{tmp_path}/theirs")
+    arguments = speaker_run(folder(), tmp_path / "out")
+    arguments[arguments.index("logmel:50")] = f"features:{tmp_path}/theirs"
     assert "layout that `embed` writes" in refused(*arguments)

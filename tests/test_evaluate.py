@@ -27,7 +27,8 @@ PHONES = ("a", "e", "i", "k", "s", "sil")
 EMOTIONS = ("angry", "calm", "sad")
 TAGS = ("bell", "dog", "rain")
 QUICK = ProbeConfig(
-    logistic_l2=(1.0, 1e-2),
+    clip_l2=(1.0, 1e-2),
+    frame_l2=(1.0, 1e-2),
     ridge_l2=(1.0, 1e-2),
     ctc=CtcConfig(max_epochs=3),
     max_train_frames=800,
@@ -198,7 +199,7 @@ def test_clip_accuracy_is_that_of_sklearn_at_the_chosen_strength(
     def accuracy(model: LogisticRegression, clips: Sequence[int]) -> float:
         return float(model.score(scaler.transform(x[list(clips)]), y[list(clips)]))
 
-    best = max((fit(l2) for l2 in QUICK.logistic_l2), key=lambda m: accuracy(m, fold.valid))
+    best = max((fit(l2) for l2 in QUICK.clip_l2), key=lambda m: accuracy(m, fold.valid))
     assert find(result, "logistic", "accuracy", "in").value == pytest.approx(
         accuracy(best, fold.test)
     )

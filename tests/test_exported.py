@@ -93,6 +93,9 @@ def test_bare_folder_of_one_row_a_clip(corpus: Corpus, tmp_path: Path) -> None:
 def test_missing_clips_and_rows_are_named(
     features: StoredFeatures, corpus: Corpus, tmp_path: Path
 ) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        ExportedFeatures(tmp_path / "nothing", corpus, CPU)
+    (tmp_path / "nothing").mkdir()
     with pytest.raises(UserError, match=r"no index\.csv"):
         ExportedFeatures(tmp_path / "nothing", corpus, CPU)
     write_features(features, corpus, tmp_path, "mean")
@@ -105,4 +108,66 @@ def test_missing_clips_and_rows_are_named(
         ExportedFeatures(tmp_path, corpus, CPU)
     (tmp_path / "layers.json").write_text(json.dumps({"layers": [{}]}))
     with pytest.raises(UserError, match=r"layers\.json"):
+        ExportedFeatures(tmp_path, corpus, CPU)
+
+
+def test_a_bare_folder_without_row_ranges_is_in_the_order_of_its_index(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    rows = np.arange(8, dtype=np.float32).reshape(4, 2)
+    np.save(tmp_path / "final.npy", rows)
+    pd.DataFrame({"clip": [clip.id for clip in corpus][::-1]}).to_csv(
+        tmp_path / "index.csv", index=False
+    )
+    read = ExportedFeatures(tmp_path, corpus, CPU)
+    assert np.array_equal(read.pooled(0).numpy(), rows[::-1])
+
+
+def edit_json(name: str, value: object) -> Callable[[Path], object]:
+    def spoil(folder: Path) -> None:
+        record = json.loads((folder / "layers.json").read_text())
+        record[name] = value
+        (folder / "layers.json").write_text(json.dumps(record))
+
+    return spoil
+
+
+def change_row(folder: Path) -> None:
+    array = np.load(folder / "in.npy")
+    array[3] = np.nan
+    np.save(folder / "in.npy", array)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (lambda folder: (folder / "layers.json").unlink(), "one vector a clip is expected"),
+        (edit_json("pool", "max"), "pool 'max'"),
+        (edit_json("pool", None), "pool None"),
+        (edit_json("layers", []), "no layers"),
+        (change_row, "row 3 is not finite"),
+        (lambda folder: np.save(folder / "in.npy", np.zeros((900, 7), np.float32)), "7 columns"),
+        (lambda folder: np.save(folder / "in.npy", np.zeros(900, np.float32)), "rows x dim"),
+        (lambda folder: (folder / "in.npy").write_bytes(b"junk"), "not a readable array"),
+        (lambda folder: (folder / "L1.npy").unlink(), "not a readable array"),
+        (lambda folder: (folder / "index.csv").write_text(""), "not a readable CSV"),
+        (
+            lambda folder: (folder / "index.csv").write_text(
+                (folder / "index.csv").read_text().replace(",0,", ",x,", 1)
+            ),
+            "not whole numbers",
+        ),
+    ],
+)
+def test_a_spoilt_folder_is_one_line(
+    spoil: Callable[[Path], object],
+    found: str,
+    features: StoredFeatures,
+    corpus: Corpus,
+    tmp_path: Path,
+) -> None:
+    write_features(features, corpus, tmp_path, "none")
+    ExportedFeatures(tmp_path, corpus, CPU)
+    spoil(tmp_path)
+    with pytest.raises(UserError, match=found):
         ExportedFeatures(tmp_path, corpus, CPU)

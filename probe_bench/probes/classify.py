@@ -166,7 +166,8 @@ def _fold(
     train, valid, test = plan
     coding = _coding(classes, train)
     fitted: dict[str, dict[int, Fitted]] = {measure.probe: {} for measure in measures}
-    l2 = {"logistic": config.logistic_l2, "ridge": config.ridge_l2}
+    logistic_l2 = config.clip_l2 if train.time_s is None else config.frame_l2
+    l2 = {"logistic": logistic_l2, "ridge": config.ridge_l2}
     for group in _layer_groups(features, len(train)):
         found = fit_layers(
             measures,

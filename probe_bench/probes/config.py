@@ -12,7 +12,8 @@ class ProbeConfig:
     """Strengths and sizes of all probes.
 
     Attributes:
-        logistic_l2: Strengths of logistic regression, strongest first.
+        clip_l2: Strengths of logistic regression on clips, strongest first.
+        frame_l2: The same on frames, which are too many to overfit by much.
         ridge_l2: Strengths of the ridge classifier, strongest first.
         max_train_frames: Training frames of frame tasks, thinned evenly.
         max_valid_frames: Validation frames of frame tasks, thinned evenly.
@@ -20,7 +21,8 @@ class ProbeConfig:
         ctc: Training of the CTC heads.
     """
 
-    logistic_l2: tuple[float, ...] = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+    clip_l2: tuple[float, ...] = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+    frame_l2: tuple[float, ...] = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
     ridge_l2: tuple[float, ...] = (100.0, 10.0, 1.0, 1e-1, 1e-2, 1e-3)
     max_train_frames: int = 16_000
     max_valid_frames: int = 8_000

@@ -1,6 +1,6 @@
 """Choose the strength of logistic regression on validation data without solving every one to the end.
 
-Strengths are compared where their objective is within about 1e-3 of its optimum: there validation
+Strengths are compared where their objective is within about a thousandth of its optimum: there validation
 scores are settled to a few tenths of a point (docs/LOG.md), in a third of the passes. A layer's path
 ends where validation has clearly fallen, by more than two points below its best: the weak strengths
 beyond cost the most passes. Only the chosen strength of each layer is then solved to the end, all layers in one batch.
