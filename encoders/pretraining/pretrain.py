@@ -103,6 +103,10 @@ def train(
         tensors={},
     )
     done = _resume(trainer, blank, path) if path.exists() else 0
+    if done == recipe.steps:
+        if console:
+            console.print(f"{path}: all {done} steps are done", soft_wrap=True)
+        return path
     log = LogFile.open(out / "log.csv", done)
     title = f"{recipe.system} {recipe.size}"
     with progress(console, title, steps=recipe.steps, done=done) as show:
