@@ -44,6 +44,7 @@ def _scores(table: pd.DataFrame) -> Table:
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     for heading in ("Task", "Encoder", "Layer"):
         grid.add_column(heading, overflow="fold")
