@@ -104,7 +104,7 @@ class ExportedFeatures:
     def __init__(self, folder: Path, corpus: Corpus, device: torch.device) -> None:
         self.encoder = f"features:{folder.name}"
         self._folder, self._device = folder, device
-        self.layers, self._pool, self.fingerprint = read_layers(folder)
+        self.layers, self._pool = read_layers(folder)
         index = _read_index(folder / "index.csv", corpus, rows_are_clips=not self.has_frames)
         self._spans = [_spans(index, layer.name, folder) for layer in self.layers]
         self._arrays = [_read_array(folder, layer, self._pool) for layer in self.layers]
@@ -149,8 +149,8 @@ class ExportedFeatures:
         return [torch.from_numpy(r).to(self._device) for r in rows]
 
 
-def read_layers(folder: Path) -> tuple[tuple[Layer, ...], Pool, str]:
-    """Read the layers of a features folder, how they were pooled, and the folder's fingerprint."""
+def read_layers(folder: Path) -> tuple[tuple[Layer, ...], Pool]:
+    """Read the layers of a features folder and how they were pooled."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected features as `embed` writes them")
     path = folder / "layers.json"
@@ -159,12 +159,8 @@ def read_layers(folder: Path) -> tuple[tuple[Layer, ...], Pool, str]:
         raise UserError(
             f"{folder}: no index.csv and LAYER.npy found; expected the layout that `embed` writes"
         )
-    total = hashlib.sha256()
-    for file in (folder / "index.csv", *arrays):
-        with file.open("rb") as content:
-            total.update(hashlib.file_digest(content, "sha256").digest())
     if not path.exists():
-        return _unnamed_layers(arrays), "mean", total.hexdigest()
+        return _unnamed_layers(arrays), "mean"
     try:
         record = json.loads(path.read_text())
         layers = tuple(_layer(fields) for fields in record["layers"])
@@ -175,8 +171,18 @@ def read_layers(folder: Path) -> tuple[tuple[Layer, ...], Pool, str]:
         raise UserError(f"{path}: no layers; expected one for each LAYER.npy")
     if pool not in get_args(Pool):
         raise UserError(f"{path}: pool {pool!r}; expected one of {', '.join(get_args(Pool))}")
-    total.update(path.read_bytes())
-    return layers, pool, total.hexdigest()
+    return layers, pool
+
+
+def fingerprint_of(folder: Path) -> str:
+    """Return a digest of everything in a features folder that decides a number; reads all of it."""
+    total = hashlib.sha256()
+    files = (folder / "index.csv", *sorted(folder.glob("*.npy")), folder / "layers.json")
+    for file in files:
+        if file.exists():
+            with file.open("rb") as content:
+                total.update(hashlib.file_digest(content, "sha256").digest())
+    return total.hexdigest()
 
 
 def _layer(fields: dict[str, Any]) -> Layer:

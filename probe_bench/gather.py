@@ -91,6 +91,7 @@ class Workshop:
         needs_frames: Callable[[str], bool],
     ) -> dict[tuple[str, str], Features]:
         """Return features by (encoder, corpus); print the cost, then extract what is missing."""
+        # Folders first: a fault there should not wait for hours of encoding.
         features: dict[tuple[str, str], Features] = {
             (contestant.name, name): self._exported(contestant, looked)
             for contestant in contestants
@@ -107,12 +108,11 @@ class Workshop:
         }
         self.console.print(screen.costs(self._costs(contestants, plans), str(self.cache.root)))
         residency = Residency(self.device, *default_budget(self.device))
-        for contestant in contestants:
-            for name, looked in surveys.items() if contestant.encoder else ():
-                planned = plans[contestant.name, name]
-                features[contestant.name, name] = self._stored(
-                    contestant, looked, planned, residency
-                )
+        named = {contestant.name: contestant for contestant in contestants}
+        for (encoder, corpus), planned in plans.items():
+            features[encoder, corpus] = self._stored(
+                named[encoder], surveys[corpus], planned, residency
+            )
         return features
 
     def _plan(self, encoder: Encoder, looked: Survey, *, frames: bool) -> Plan:

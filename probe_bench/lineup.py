@@ -6,7 +6,7 @@ from pathlib import Path
 
 from probe_bench.encoder import Encoder, Layer
 from probe_bench.errors import UserError
-from probe_bench.exported import read_layers
+from probe_bench.exported import fingerprint_of, read_layers
 from probe_bench.resolve import resolve
 from probe_bench.rows import Role
 
@@ -80,12 +80,12 @@ def _contestant(name: str, seed: int, trust_code: bool) -> Contestant:
     """Load one."""
     if name.startswith(_EXPORTED):
         folder = Path(name.removeprefix(_EXPORTED)).expanduser()
-        layers, pool, fingerprint = read_layers(folder)
+        layers, pool = read_layers(folder)
         return Contestant(
             name=f"{_EXPORTED}{folder.name}",
             role="subject",
             layers=layers,
-            fingerprint=fingerprint,
+            fingerprint=fingerprint_of(folder),
             folder=folder,
             has_frames=pool == "none",
         )

@@ -88,6 +88,8 @@ def read_rows(path: Path) -> pd.DataFrame:
     Raises:
         UserError: If the file is missing or a column is.
     """
+    if not path.is_file():
+        raise UserError(f"{path}: not there; expected in a folder that `run` wrote")
     text = [f.name for f in fields(Row) if f.type is str or f.name == "role"]
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=_missing_numbers(text))

@@ -9,6 +9,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from probe_bench.folders import make_folder
 from probe_bench.reports.canvas import Sheet
 from probe_bench.reports.figures import task_curves
 from probe_bench.reports.modulation import cutoff_curves, spectra
@@ -49,10 +50,10 @@ def render(runs: Sequence[Path], out: Path) -> Path:
     table = join_runs(runs)
     records = _records(runs, table)
     shown = distinct(table)
+    make_folder(out)
     with house_style():
         sheets = _sheets(shown)
         plates = {role: _plate(sheet, out / "figures") for role, sheet in sheets.items()}
-    out.mkdir(parents=True, exist_ok=True)
     path = out / "report.html"
     path.write_text(_page(table, shown, records, plates), encoding="utf-8")
     return path

@@ -16,6 +16,7 @@ from probe_bench.probes.logistic import one_vs_rest_problems, softmax_problems
 from probe_bench.probes.ridge import fit_ridge, signed_targets
 from probe_bench.probes.search import Judge, search
 from probe_bench.probes.standardise import Standardiser, fit_standardiser
+from probe_bench.probes.stitching import largest_index
 from probe_bench.scoring import plain_value
 from probe_bench.task import Measure, Metric
 
@@ -134,4 +135,4 @@ def _ridge(
 def _best(layer: int, path: LinearPath, value: Judge) -> LinearPath:
     """Return the strength that validates best, the first of equal ones; undefined never wins."""
     values = [value(layer, path.at(strength)) for strength in range(len(path.l2))]
-    return path.at(int(np.argmax(np.nan_to_num(values, nan=-np.inf))))
+    return path.at(largest_index(values))

@@ -12,7 +12,7 @@ from probe_bench.metrics import LOWER_IS_BETTER
 from probe_bench.scoring import Predictions
 from probe_bench.task import Metric, Task
 
-__all__ = ["BEST", "FoldPredictions", "best_index", "stitch"]
+__all__ = ["BEST", "FoldPredictions", "best_index", "largest_index", "stitch"]
 
 BEST = "best"
 
@@ -45,7 +45,12 @@ class FoldPredictions:
 def best_index(metric: Metric, values: Sequence[float]) -> int:
     """Index of the best value, the first of equal ones; undefined values never win."""
     sign = -1 if metric in LOWER_IS_BETTER else 1
-    return int(np.argmax(np.nan_to_num(sign * np.array(values), nan=-np.inf)))
+    return largest_index(sign * np.array(values))
+
+
+def largest_index(values: Sequence[float] | Float[np.ndarray, " n"]) -> int:
+    """Index of the largest value, the first of equal ones; undefined values never win."""
+    return int(np.argmax(np.nan_to_num(values, nan=-np.inf)))
 
 
 def stitch(
