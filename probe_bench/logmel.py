@@ -6,8 +6,11 @@ import torch
 import torchaudio.functional
 from jaxtyping import Float
 from torch import Tensor
+from torchaudio.compliance.kaldi import get_mel_banks
 
-__all__ = ["log_mel", "mel_filters"]
+__all__ = ["kaldi_filters", "kaldi_log_mel", "log_mel", "mel_filters"]
+
+_PREEMPHASIS = 0.97
 
 
 def log_mel(
@@ -55,4 +58,48 @@ def mel_filters(bands: int, n_fft: int, sample_rate_hz: int) -> Float[Tensor, "f
         norm="slaney",
         mel_scale="slaney",
     )
+    return filters
+
+
+def kaldi_log_mel(
+    waveform: Float[Tensor, "*batch samples"],
+    sample_rate_hz: int,
+    *,
+    bands: int,
+    hop_samples: int,
+    window_samples: int,
+) -> Float[Tensor, "*batch frames bands"]:
+    """Log-mel spectrogram as Kaldi's `compute-fbank-feats` makes it, without dither.
+
+    Differs from `log_mel` in each frame's removed mean and pre-emphasis (0.97), a symmetric Hann
+    window, triangles that are linear on the HTK mel scale, and a floor that replaces smaller powers
+    in place of being added to all. Equal to `torchaudio.compliance.kaldi.fbank`, which takes one
+    waveform at a time.
+
+    Args:
+        waveform: Samples in [-1, 1].
+        sample_rate_hz: Rate of the waveform.
+        bands: Mel bands between 20 Hz and half the sample rate.
+        hop_samples: Distance between frames.
+        window_samples: Length of the window, also the least length of the waveform.
+
+    Returns:
+        One frame for each whole window; silence is the log of float32's epsilon, -15.94.
+    """
+    n_fft = 1 << (window_samples - 1).bit_length()
+    frames = waveform.unfold(-1, window_samples, hop_samples)
+    frames = frames - frames.mean(-1, keepdim=True)
+    # The sample before a frame is taken to equal the frame's first one.
+    before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
+    window = torch.hann_window(window_samples, periodic=False, device=waveform.device)
+    spectrum = torch.fft.rfft((frames - _PREEMPHASIS * before) * window, n=n_fft)
+    power = spectrum.abs().square() @ kaldi_filters(bands, n_fft, sample_rate_hz).to(waveform)
+    return torch.log(power.clamp_min(torch.finfo(torch.float32).eps))
+
+
+@lru_cache(maxsize=16)
+def kaldi_filters(bands: int, n_fft: int, sample_rate_hz: int) -> Float[Tensor, "freqs bands"]:
+    """Kaldi's triangular filters on the DFT's frequencies; half the sample rate weighs nothing."""
+    triangles, _ = get_mel_banks(bands, n_fft, sample_rate_hz, 20.0, 0.0, 100.0, -500.0, 1.0)
+    filters: Tensor = torch.nn.functional.pad(triangles, (0, 1)).T.contiguous()
     return filters

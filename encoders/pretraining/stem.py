@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import accumulate
 from math import prod
 from operator import mul
@@ -27,12 +28,15 @@ class ConvStemShape:
         smooth_start: Share of the variance of the initial kernels that is constant along a kernel,
             after the first convolution. Such a stem starts as smoothed, rectified bands, whose
             slow course can be predicted; white kernels start from the phase, which cannot.
+        microphones: Channels of the waveform. Each has convolutions of its own and gives a token a
+            frame; norm and projection are shared (WavJEPA-Nat: 2).
     """
 
     channels: Sequence[int] = (512,) * 6
     kernels: Sequence[int] = (10, 3, 3, 3, 3, 2)
     strides: Sequence[int] = (5, 2, 2, 2, 2, 2)
     smooth_start: float = 0.0
+    microphones: int = 1
 
     @property
     def receptive_field_samples(self) -> int:
@@ -46,14 +50,28 @@ class ConvStemShape:
         return prod(self.strides)
 
     @property
+    def min_samples(self) -> int:
+        """Samples that give one frame."""
+        return self.receptive_field_samples
+
+    def frames(self, samples: int) -> int:
+        """Output frames of a waveform: whole receptive fields only, no padding."""
+        return max(0, (samples - self.receptive_field_samples) // self.stride_samples + 1)
+
+    @property
+    def first_frame_samples(self) -> Fraction:
+        """Centre of the first receptive field."""
+        return Fraction(self.receptive_field_samples, 2)
+
+    @property
     def token_bands(self) -> int:
-        """One token a frame."""
-        return 1
+        """One token a frame and microphone."""
+        return self.microphones
 
     @property
     def feature_dim(self) -> int | None:
-        """Channels of the last convolution."""
-        return self.channels[-1]
+        """Channels of the last convolution, those of all microphones side by side."""
+        return self.microphones * self.channels[-1]
 
     def build(self, sample_rate_hz: int, dim: int) -> "ConvStem":  # noqa: ARG002
         """Make the stem; it is the same at every sample rate."""
@@ -61,28 +79,44 @@ class ConvStemShape:
 
 
 class ConvStem(Frontend):
-    """Standardised waveform -> convolutions -> layer norm -> linear."""
+    """Standardised waveform -> convolutions -> layer norm -> linear.
+
+    The microphones' convolutions run as groups of one convolution, so its kernels hold the first
+    microphone's output channels first.
+    """
 
     def __init__(self, shape: ConvStemShape, dim: int) -> None:
         super().__init__()
+        self.microphones = shape.microphones
         inputs = [1, *shape.channels[:-1]]
         self.convs = nn.ModuleList(
-            nn.Conv1d(i, o, k, s, bias=False)
+            nn.Conv1d(
+                i * self.microphones,
+                o * self.microphones,
+                k,
+                s,
+                bias=False,
+                groups=self.microphones,
+            )
             for i, o, k, s in zip(inputs, shape.channels, shape.kernels, shape.strides, strict=True)
         )
         for number, kernel in enumerate(self.convs.parameters()):
             nn.init.kaiming_normal_(kernel)
             _smooth(kernel, shape.smooth_start if number else 0.0)
         # One group a channel: every channel is normalised over time, which evens out the level.
-        self.first_norm = nn.GroupNorm(shape.channels[0], shape.channels[0])
+        normed = self.microphones * shape.channels[0]
+        self.first_norm = nn.GroupNorm(normed, normed)
         self.norm = nn.LayerNorm(shape.channels[-1])
         self.projection = nn.Linear(shape.channels[-1], dim)
 
     def features(
-        self, waveform: Float[Tensor, "batch samples"]
+        self, waveform: Float[Tensor, "batch *microphones samples"]
     ) -> Float[Tensor, "batch frames channels"]:
-        """Convolve; output of the last GELU."""
-        x = standardise(waveform, eps=1e-5)[:, None]
+        """Convolve; output of the last GELU. A mono waveform is heard by every microphone."""
+        x = waveform[:, None] if waveform.ndim == 2 else waveform
+        x = x.expand(-1, self.microphones, -1)
+        # One mean and level for all microphones: their differences tell where a source stands.
+        x = standardise(x.flatten(1), eps=1e-5).view(x.shape)
         for number, conv in enumerate(self.convs):
             x = conv(x)
             x = F.gelu(self.first_norm(x) if number == 0 else x)
@@ -90,9 +124,10 @@ class ConvStem(Frontend):
 
     def project(
         self, features: Float[Tensor, "batch frames channels"]
-    ) -> Float[Tensor, "batch frames dim"]:
-        """Normalise and map to the encoder's width."""
-        return self.projection(self.norm(features))  # type: ignore[no-any-return]
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Normalise and map to the encoder's width; a frame's microphones follow each other."""
+        tokens = features.reshape(len(features), -1, features.shape[2] // self.microphones)
+        return self.projection(self.norm(tokens))  # type: ignore[no-any-return]
 
 
 @torch.no_grad()
