@@ -1,20 +1,24 @@
 """Read audio files as mono float32 and refuse what no encoder should see."""
 
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
-import torchaudio.functional
+import torchaudio.transforms
 from jaxtyping import Float, Float32
 from torch import Tensor
 
 from probe_bench.errors import AudioError
 
-__all__ = ["load", "read", "resample", "resampled_length"]
+__all__ = ["RATES_HZ", "load", "read", "resample", "resampled_length"]
+
+RATES_HZ = (2000, 384000)
+"""Outside these a header is wrong, not the recording unusual."""
 
 _SILENCE = 1e-5  # -100 dBFS, below the last bit of 16-bit audio
-_RATES_HZ = (2000, 384000)  # outside these a header is wrong, not the recording unusual
 
 
 def load(path: Path, sample_rate_hz: int) -> Float[Tensor, " samples"]:
@@ -53,9 +57,9 @@ def read(path: Path) -> tuple[Float32[np.ndarray, " samples"], int]:
         raise AudioError(
             f"{path}: {bad} samples are NaN or infinite; expected finite audio; re-export it"
         )
-    if not _RATES_HZ[0] <= rate_hz <= _RATES_HZ[1]:
+    if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
         raise AudioError(
-            f"{path}: sample rate {rate_hz} Hz; expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz; "
+            f"{path}: sample rate {rate_hz} Hz; expected {RATES_HZ[0]} to {RATES_HZ[1]} Hz; "
             "correct the header or convert the file"
         )
     mono = samples.mean(axis=1)
@@ -73,16 +77,26 @@ def resample(
     """Resample by a Kaiser-windowed sinc (64 zero crossings, 0.95 of the lower Nyquist rate)."""
     if from_hz == to_hz:
         return samples
-    resampled: Tensor = torchaudio.functional.resample(
-        samples,
+    resampled: Tensor = _resampler(from_hz, to_hz, samples.dtype, samples.device)(samples)
+    return resampled
+
+
+@lru_cache(maxsize=8)
+def _resampler(
+    from_hz: int, to_hz: int, dtype: torch.dtype, device: torch.device
+) -> Callable[[Tensor], Tensor]:
+    """Keep the kernel, which costs more than resampling a few seconds."""
+    kept = torchaudio.transforms.Resample(
         from_hz,
         to_hz,
         lowpass_filter_width=64,
         rolloff=0.9475937167399596,
         resampling_method="sinc_interp_kaiser",
         beta=14.769656459379492,
+        dtype=dtype,
     )
-    return resampled
+    on_device: Callable[[Tensor], Tensor] = kept.to(device)
+    return on_device
 
 
 def resampled_length(n_samples: int, from_hz: int, to_hz: int) -> int:
