@@ -50,6 +50,10 @@ class ConformerShape:
                 "a multiple of heads and an odd kernel"
             )
 
+    def build(self) -> "Conformer":
+        """Make the module."""
+        return Conformer(self)
+
 
 class ClipNorm(nn.Module):
     """Normalise channels and frames of each clip together, padding left out."""

@@ -1,0 +1,1 @@
+"""Density-adaptive JEPA: a speech tokenizer of 2.5 frames a second."""
