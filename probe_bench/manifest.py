@@ -25,7 +25,7 @@ from probe_bench.corpus import EVERY_TASK, Clip, Corpus, Segment
 from probe_bench.errors import CorpusError
 from probe_bench.recordings import make_clip
 
-__all__ = ["load_manifest"]
+__all__ = ["load_manifest", "manifest_paths"]
 
 _FIELDS = ("path", "id", "tags", "split", "phones", "phone_sequence")
 
@@ -53,6 +53,17 @@ def load_manifest(name: str, folder: Path) -> Corpus:
     _refuse_twins(clips, manifest)
     revision = hashlib.sha256(data).hexdigest()[:12]
     return Corpus(name=name, clips=tuple(clips), licence=_licence(folder), revision=revision)
+
+
+def manifest_paths(manifest: Path) -> list[Path]:
+    """List the audio of a manifest of any name, in its order; no label is read.
+
+    Raises:
+        CorpusError: If the manifest is damaged or files are missing.
+    """
+    rows = _rows(manifest.read_bytes(), manifest)
+    _refuse_missing([row["path"] for row in rows], manifest.parent, manifest)
+    return [manifest.parent / row["path"] for row in rows]
 
 
 def _rows(data: bytes, manifest: Path) -> list[dict[str, str]]:

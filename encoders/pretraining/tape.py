@@ -1,17 +1,19 @@
-"""Training audio: corpora in memory as one 16-bit tape, and random crops from it."""
+"""Training audio in memory: corpora as one 16-bit tape."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from probe_bench import audio
 from probe_bench.corpus import Corpus
+from probe_bench.encoders.pretraining.cuts import CropRule, Timeline
 from probe_bench.errors import CorpusError
 
 __all__ = ["Tape", "load_tape"]
@@ -21,7 +23,7 @@ _FULL_SCALE = 32767.0
 
 @dataclass(frozen=True, kw_only=True)
 class Tape:
-    """All clips one after the other.
+    """All clips one after the other; a `Source`.
 
     Attributes:
         samples: 16-bit audio.
@@ -33,26 +35,50 @@ class Tape:
     starts: np.ndarray
     lengths: np.ndarray
 
+    @cached_property
+    def _timeline(self) -> Timeline:
+        return Timeline(name="training audio", lengths=self.lengths.astype(np.int64))
+
+    @property
+    def n_clips(self) -> int:
+        """Number of clips."""
+        return len(self.lengths)
+
+    @property
+    def n_samples(self) -> int:
+        """Length of all clips."""
+        return len(self.samples)
+
     def digest(self) -> str:
         """Return the sha256 of samples and clip lengths."""
         total = hashlib.sha256(self.samples.tobytes())
         total.update(self.lengths.astype(np.int64).tobytes())
         return total.hexdigest()
 
+    def draw(
+        self,
+        turns: Int64[np.ndarray, " clips"],
+        rule: CropRule,
+        *,
+        seed: int,  # noqa: ARG002  (everything here comes from the step's generator)
+        rng: np.random.Generator,
+    ) -> Int64[np.ndarray, " cuts"]:
+        """Draw clips in proportion to their length, starts uniform within a clip."""
+        return self._timeline.cuts(self._timeline.draw_clips(len(turns), rng), rule, rng)
+
+    def read(
+        self, cuts: Int64[np.ndarray, " batch"], crop_samples: int
+    ) -> Float[Tensor, "batch samples"]:
+        """Copy the crops that start at some cuts."""
+        crops = np.stack([self.samples[start : start + crop_samples] for start in cuts])
+        return torch.from_numpy(crops.astype(np.float32) / _FULL_SCALE)
+
     def crops(
         self, batch: int, crop_samples: int, rng: np.random.Generator
     ) -> Float[Tensor, "batch samples"]:
-        """Draw crops: clips in proportion to their length, starts uniform within a clip.
-
-        A clip shorter than the crop is followed by its neighbour on the tape, as in a dialogue;
-        repeating it instead would let the model copy a masked frame from its twin.
-        """
-        clips = rng.choice(len(self.lengths), size=batch, p=self.lengths / self.lengths.sum())
-        room = np.maximum(self.lengths[clips] - crop_samples, 0)
-        first = self.starts[clips] + (rng.random(batch) * (room + 1)).astype(np.int64)
-        first = np.minimum(first, len(self.samples) - crop_samples)
-        crops = np.stack([self.samples[start : start + crop_samples] for start in first])
-        return torch.from_numpy(crops.astype(np.float32) / _FULL_SCALE)
+        """Draw and read a batch with one crop from each clip."""
+        rule = CropRule(batch=batch, crop_samples=crop_samples)
+        return self.read(self.draw(np.arange(batch), rule, seed=0, rng=rng), crop_samples)
 
 
 def load_tape(corpora: Sequence[Corpus], sample_rate_hz: int, crop_samples: int) -> Tape:
