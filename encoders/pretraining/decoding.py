@@ -149,7 +149,8 @@ def _seek_target(sound: soundfile.SoundFile, start: int) -> int:
     if sound.format == "MP3":
         return max(start - _MP3_PREROLL, 0)
     if sound.subtype == "VORBIS":
-        return max(min(start, sound.frames - _VORBIS_LAST_PAGE_S * sound.samplerate), 0)
+        last_page = int(sound.frames - _VORBIS_LAST_PAGE_S * sound.samplerate)
+        return max(min(start, last_page), 0)
     return start
 
 

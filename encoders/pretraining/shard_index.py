@@ -102,10 +102,8 @@ def index_shard(path: Path, cache: Path) -> ShardIndex:
         with np.load(kept, allow_pickle=False) as arrays:
             held = {field.name: arrays[field.name] for field in fields(ShardIndex)}
             return ShardIndex(**held | {"contents": str(held["contents"])})
-    except FileNotFoundError:
-        pass
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        kept.unlink(missing_ok=True)  # damaged: made again
+        pass  # not there, or damaged: made (again)
     index = _scan(path)
     _keep(index, kept)
     return index
