@@ -30,7 +30,16 @@ Command = (
     | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
 )
 
-_AT_LEAST = {"seed": 0, "limit": 1, "steps": 1, "checkpoint_every": 1}
+_AT_LEAST = {
+    "seed": 0,
+    "limit": 1,
+    "steps": 1,
+    "checkpoint_every": 1,
+    "monitor_every": 1,
+    "probe_every": 0,
+    "probe_limit": 1,
+    "workers": 0,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -76,7 +85,7 @@ def _refuse_small(command: object) -> None:
 
 def _execute(command: object) -> int:
     """Hand the configuration to the part that does the work and return the exit code."""
-    from probe_bench import commands  # noqa: PLC0415 - keeps torch out of --help
+    from probe_bench import commands, pretraining  # noqa: PLC0415 - keeps torch out of --help
 
     handlers: dict[type, Callable[[Any], int]] = {
         RunConfig: commands.run,
@@ -85,6 +94,6 @@ def _execute(command: object) -> int:
         CheckConfig: commands.check,
         ReportConfig: commands.report,
         CacheConfig: commands.cache,
-        PretrainConfig: commands.pretrain,
+        PretrainConfig: pretraining.pretrain,
     }
     return handlers[type(command)](command)

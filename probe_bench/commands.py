@@ -1,4 +1,4 @@
-"""The commands around `run`: embed, list, check, report, cache, pretrain. Each returns an exit code."""
+"""The commands around `run`: embed, list, check, report, cache. Each returns an exit code."""
 
 import csv
 from importlib import resources
@@ -15,12 +15,11 @@ from probe_bench.config import (
     CheckConfig,
     EmbedConfig,
     ListConfig,
-    PretrainConfig,
     ReportConfig,
     RunConfig,
 )
-from probe_bench.corpora import load_corpora, load_corpus
-from probe_bench.encoders.pretraining.pretrain import pretrain as train
+from probe_bench.corpora import load_corpus
+from probe_bench.encoders.pretraining.presets import presets
 from probe_bench.errors import UserError
 from probe_bench.exported import write_features
 from probe_bench.folders import make_folder
@@ -34,7 +33,7 @@ from probe_bench.rows import read_rows
 from probe_bench.run import run as run_all
 from probe_bench.screen import human_bytes
 
-__all__ = ["cache", "check", "embed", "pretrain", "report", "run", "show"]
+__all__ = ["cache", "check", "embed", "report", "run", "show"]
 
 
 def run(config: RunConfig) -> int:
@@ -73,7 +72,7 @@ def embed(config: EmbedConfig) -> int:
 
 
 def show(config: ListConfig) -> int:
-    """List encoders, tasks or corpora."""
+    """List encoders, tasks, corpora or what can be pretrained."""
     match config.what:
         case "encoders":
             table = _encoders(verbose=config.verbose)
@@ -81,6 +80,8 @@ def show(config: ListConfig) -> int:
             table = _tasks(verbose=config.verbose)
         case "corpora":
             table = _corpora(verbose=config.verbose)
+        case "systems":
+            table = _systems(verbose=config.verbose)
     Console().print(table)
     return 0
 
@@ -128,6 +129,29 @@ def _corpora(*, verbose: bool) -> Table:
         name = spec.name if spec.embedded else f"{spec.name}=FOLDER"
         table.add_row(name, spec.summary, *([spec.source, spec.licence] if verbose else []))
     table.add_row("NAME=FOLDER", "any folder with a manifest.csv")
+    return table
+
+
+def _systems(*, verbose: bool) -> Table:
+    """List what can be pretrained; verbose adds the geometry of every preset."""
+    if not verbose:
+        table = _table("name", "presets")
+        for system, recipes in presets().items():
+            table.add_row(system, " ".join(recipes))
+        return table
+    table = _table("name", "crop", "tokens", "frame rate", "encoder", "batch", "steps")
+    for system, recipes in presets().items():
+        for preset, recipe in recipes.items():
+            grid = recipe.grid
+            table.add_row(
+                f"{system}/{preset}",
+                f"{recipe.crop_samples / recipe.sample_rate_hz:.2f} s",
+                f"{grid.frames} x {grid.bands}",
+                f"{recipe.sample_rate_hz / recipe.frontend.stride_samples:.4g} Hz",
+                f"{recipe.encoder.dim} x {recipe.encoder.depth}",
+                str(recipe.batch_size),
+                str(recipe.steps),
+            )
     return table
 
 
@@ -190,23 +214,3 @@ def _drop_damaged(entry: Entry) -> list[Path]:
     for path in damaged:
         path.unlink()
     return damaged
-
-
-def pretrain(config: PretrainConfig) -> int:
-    """Pretrain a bundled system."""
-    console = Console()
-    make_folder(config.out)
-    corpora = load_corpora(config.corpus, config.cache or default_root())
-    checkpoint = train(
-        config.system,
-        size=config.size,
-        steps=config.steps,
-        checkpoint_every=config.checkpoint_every,
-        seed=config.seed,
-        device=str(pick_device(config.device)),
-        corpora=corpora,
-        out=config.out,
-        console=console,
-    )
-    console.print(f"checkpoint: {checkpoint}", soft_wrap=True)
-    return 0

@@ -19,11 +19,9 @@ __all__ = [
     "PretrainConfig",
     "ReportConfig",
     "RunConfig",
-    "Size",
 ]
 
 Device = Literal["auto", "cpu", "cuda"]
-Size = Literal["tiny", "small", "base"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +91,7 @@ class EmbedConfig:
 class ListConfig:
     """List what can be named on the command line."""
 
-    what: tyro.conf.Positional[Literal["encoders", "tasks", "corpora"]]
+    what: tyro.conf.Positional[Literal["encoders", "tasks", "corpora", "systems"]]
     """What to list."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
     """Say more: sources and licences; for tasks, chance and what log-mel reaches."""
@@ -138,18 +136,39 @@ class CacheConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """Pretrain a bundled system; the same command goes on where it was stopped."""
+    """Pretrain a bundled system or a recipe file; the same command goes on where it was stopped.
+
+    Under torchrun the processes share every batch and learn what one process would.
+    """
 
     system: tyro.conf.Positional[str]
-    """Bundled system, e.g. wavjepa."""
-    size: Size = "tiny"
-    """tiny trains in minutes on two cores, base has the paper's geometry."""
+    """Bundled system, e.g. wavjepa, or a recipe file (.toml)."""
+    preset: str = "tiny"
+    """Preset of the system: tiny trains in minutes on two cores; small; base, or paper and code
+    where the two disagree. See `list systems`."""
     steps: int | None = None
-    """Training steps; default: the recipe's."""
+    """Training steps; default: the recipe's. Schedules stretch with it."""
     corpus: tuple[str, ...] = ("speech-pretrain", "scenes-pretrain")
-    """Corpora to train on, as in `run`; labels are not used."""
+    """Corpora to train on, as in `run`; labels are not used. none: only what --audio names."""
+    audio: tuple[str, ...] = ()
+    """More audio, decoded while training: folders, manifests (.csv), WebDataset shards such as
+    shards-{000..099}.tar."""
+    workers: int = 0
+    """Processes that decode audio and draw masks ahead of the training."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
+    monitor_every: int = 50
+    """Steps between rows of log.csv."""
+    probe_every: int = 0
+    """Steps between runs of the probes on the embedded corpora (probes.csv); 0: never."""
+    probe_task: tuple[str, ...] = ("speaker", "phoneme")
+    """Tasks of --probe-every."""
+    probe_limit: int | None = None
+    """Use at most this many clips of each corpus for --probe-every."""
+    stop_on_collapse: bool = False
+    """Stop when three monitored steps in a row show a collapse."""
+    compile: bool = False
+    """Compile the encoder's blocks; pays on a GPU."""
     seed: int = 0
     """Seed of weights, crops and masks."""
     device: Device = "auto"
@@ -157,4 +176,4 @@ class PretrainConfig:
     cache: Path | None = None
     """Where embedded corpora are kept; default: the platform's cache folder."""
     out: Path
-    """Folder that receives checkpoint.safetensors."""
+    """Folder that receives checkpoint.safetensors, log.csv, training.png and TensorBoard events."""

@@ -1,4 +1,4 @@
-"""From what stands on the command line to an encoder: `[random:]NAME[:ARGUMENT]` or `[random:]PATH`."""
+"""From what stands on the command line to an encoder: `[random:]NAME[:ARGUMENT]` or `[random:]PATH[#WHOSE]`."""
 
 from pathlib import Path
 
@@ -35,10 +35,11 @@ def resolve(reference: str, seed: int = 0, *, trust_code: bool = False) -> Encod
     random, rest = reference.startswith(_RANDOM), reference.removeprefix(_RANDOM)
     random_seed = seed if random else None
     name, colon, argument = rest.partition(":")
-    if name not in registry.encoders() and _is_path(rest):
-        checkpoint = _checkpoint(Path(rest))
-        encoder = _spec_of(checkpoint).load(str(checkpoint), random_seed)
-        encoder.name = _RANDOM * random + _name_of(Path(rest))
+    file, mark, which = rest.partition("#")
+    if name not in registry.encoders() and _is_path(file):
+        checkpoint = _checkpoint(Path(file))
+        encoder = _spec_of(checkpoint).load(f"{checkpoint}{mark}{which}", random_seed)
+        encoder.name = _RANDOM * random + _name_of(Path(file)) + mark + which
         return encoder
     spec = registry.find("encoder", name, registry.encoders())
     if colon and not spec.argument:

@@ -1,43 +1,77 @@
-"""Audio-JEPA's presets: `base` is the paper's geometry, `tiny` trains in minutes on two CPU cores."""
+"""Audio-JEPA's presets: the paper's, its published code's, and two small ones.
 
-from probe_bench.encoders.pretraining.masks import PatchMasks
+`tiny` trains in minutes on two CPU cores.
+"""
+
+from dataclasses import replace
+
+from probe_bench.encoders.pretraining.optimiser import OptimiserRule
 from probe_bench.encoders.pretraining.patches import MelPatchesShape
-from probe_bench.encoders.pretraining.recipe import OptimiserRule, Recipe, Size
+from probe_bench.encoders.pretraining.predictor import TransformerPredictor
+from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.encoders.pretraining.samplers import PatchMasks
 from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
 from probe_bench.encoders.pretraining.transformer import TransformerShape
 
-__all__ = ["PRESETS"]
+__all__ = ["LOG_MEL", "PRESETS"]
 
-# Of the log-mel of standardised embedded speech, 25 ms windows at 16 kHz.
-_LOG_MEL_MEAN = -2.6
-_LOG_MEL_STD = 3.3
+LOG_MEL = {"mean": -2.6, "std": 3.3}
+"""Of the log-mel of standardised embedded speech, 25 ms windows at 16 kHz."""
 
-_BASE = Recipe(
+_PAPER = Recipe(
     system="audio-jepa",
-    size="base",
+    preset="paper",
     sample_rate_hz=32_000,
-    # 255 hops and a window: 256 frames without the zero frames that pad 10 s to 256.
-    crop_samples=255 * 1250 + 3125,
+    crop_samples=320_000,
     batch_size=256,
     steps=100_000,
     frontend=MelPatchesShape(
-        bands=128, hop_samples=1250, window_samples=3125, patch_frames=16, patch_bands=16
+        bands=128,
+        hop_samples=1250,
+        window_samples=3125,
+        patch_frames=16,
+        patch_bands=16,
+        spectrogram="kaldi",
+        level="peak",
+        pad_frames=2,  # 10 s give 254 frames
     ),
     encoder=TransformerShape(dim=768, depth=12, heads=12),
-    predictor=TransformerShape(dim=384, depth=6, heads=12),
+    predictor=TransformerPredictor(dim=384, depth=6, heads=12),
     masks=PatchMasks(),
-    targets=TargetRule(final_norm=True, standardise=True),
-    objective="cosine",
+    targets=TargetRule(final_norm=True),
+    objective="mse",
     teacher=EmaRule(start=0.996, end=1.0, shape="cosine"),
-    optimiser=OptimiserRule(lr=3e-4, warmup_fraction=0.01, betas=(0.9, 0.95), weight_decay=0.05),
+    optimiser=OptimiserRule(lr=3e-4, warmup_fraction=0.01, weight_decay=0.05),
     precision="bfloat16",
     export="teacher",
 )
 
+# What the repository at its last commit does, where the paper says something else.
+_CODE = replace(
+    _PAPER,
+    preset="code",
+    frontend=MelPatchesShape(
+        bands=96,
+        hop_samples=625,
+        window_samples=1562,
+        patch_frames=16,
+        patch_bands=16,
+        spectrogram="kaldi",
+        level="peak",
+        pad_frames=2,  # 510 frames
+    ),
+    targets=TargetRule(final_norm=True, standardise=True),
+    objective="cosine",
+    # The teacher's ramp is 50 epochs of 7508 steps long, the training 100 000 steps: 1 is not reached.
+    teacher=EmaRule(start=0.996, end=1.0, shape="cosine", ramp_fraction=3.754),
+    # The schedulers override the optimiser's own rate and decay.
+    optimiser=OptimiserRule(lr=1e-3, warmup_fraction=0.01, weight_decay=1e-6),
+)
+
 _SMALL = Recipe(
     system="audio-jepa",
-    size="small",
+    preset="small",
     crop_samples=255 * 160 + 400,
     batch_size=128,
     steps=50_000,
@@ -47,11 +81,10 @@ _SMALL = Recipe(
         window_samples=400,
         patch_frames=8,
         patch_bands=16,
-        mean=_LOG_MEL_MEAN,
-        std=_LOG_MEL_STD,
+        **LOG_MEL,
     ),
     encoder=TransformerShape(dim=384, depth=8, heads=6),
-    predictor=TransformerShape(dim=192, depth=4, heads=6),
+    predictor=TransformerPredictor(dim=192, depth=4, heads=6),
     masks=PatchMasks(),
     targets=TargetRule(final_norm=True, standardise=True),
     objective="cosine",
@@ -63,7 +96,7 @@ _SMALL = Recipe(
 
 _TINY = Recipe(
     system="audio-jepa",
-    size="tiny",
+    preset="tiny",
     crop_samples=199 * 160 + 400,  # 2.015 s: 200 frames, 50 x 4 patches
     batch_size=32,
     steps=3_500,
@@ -73,12 +106,11 @@ _TINY = Recipe(
         window_samples=400,
         patch_frames=4,
         patch_bands=16,
-        mean=_LOG_MEL_MEAN,
-        std=_LOG_MEL_STD,
+        **LOG_MEL,
     ),
     encoder=TransformerShape(dim=128, depth=4, heads=2),
     position_scale=0.25,
-    predictor=TransformerShape(dim=96, depth=2, heads=2),
+    predictor=TransformerPredictor(dim=96, depth=2, heads=2),
     masks=PatchMasks(),
     targets=TargetRule(top_k=4, normalisation="channel"),
     objective="mse",
@@ -87,4 +119,4 @@ _TINY = Recipe(
     precision="bfloat16",
 )
 
-PRESETS: dict[Size, Recipe] = {"tiny": _TINY, "small": _SMALL, "base": _BASE}
+PRESETS: dict[str, Recipe] = {"tiny": _TINY, "small": _SMALL, "paper": _PAPER, "code": _CODE}

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from probe_bench.encoders.audio_jepa.presets import PRESETS
-from probe_bench.encoders.pretraining.patches import MelPatchesShape
 from probe_bench.encoders.pretraining.published import (
     Part,
     Place,
@@ -31,12 +30,11 @@ from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.transformer import TransformerShape
 from probe_bench.errors import CheckpointError
 
-__all__ = ["PREFIXES", "frontend", "read"]
+__all__ = ["PREFIXES", "read"]
 
 # The authors evaluate the target encoder where the file holds one.
 PREFIXES: Mapping[Part, str] = {"teacher": "target_encoder.", "student": "encoder."}
 
-_CROP_SAMPLES = 320_000  # 10 s
 _LATER_NAMES = {"attn.Wqkv.": "attn.qkv.", "attn.out_proj.": "attn.proj."}
 _BLOCK = {
     "norm1": "norm1.",
@@ -46,8 +44,6 @@ _BLOCK = {
     "fc1": "mlp.fc1.",
     "fc2": "mlp.fc2.",
 }
-# Spectrogram frames and bands by the number of 16 x 16 patches.
-_SPECTROGRAMS = {128: (256, 128), 192: (512, 96)}
 
 
 def read(path: Path, which: str) -> tuple[Recipe, dict[str, Tensor]]:
@@ -75,12 +71,7 @@ def read(path: Path, which: str) -> tuple[Recipe, dict[str, Tensor]]:
         mlp_ratio=hidden / dim,
     )
     recipe = describe(
-        PRESETS["base"],
-        part,
-        encoder.depth,
-        crop_samples=_CROP_SAMPLES,
-        frontend=frontend(*_spectrogram(tensors, prefix, path)),
-        encoder=encoder,
+        _preset(tensors, prefix, path), part, encoder.depth, encoder=encoder
     )
     places = _places(recipe.grid.tokens, dim)
     places |= block_places("blocks.", encoder.depth, _BLOCK, dim, hidden)
@@ -89,21 +80,6 @@ def read(path: Path, which: str) -> tuple[Recipe, dict[str, Tensor]]:
     # Conv2d kernels of 1 x 16 frames x 16 bands: the pixel order of our patches.
     named["frontend.projection.weight"] = named["frontend.projection.weight"].flatten(1)
     return recipe, named | odd_positions(named.pop("positions")[0], recipe.grid)
-
-
-def frontend(frames: int, bands: int) -> MelPatchesShape:
-    """Spectrogram of 10 s in `frames` frames, the last two of zeros, cut into 16 x 16 patches."""
-    hop = _CROP_SAMPLES // frames
-    return MelPatchesShape(
-        bands=bands,
-        hop_samples=hop,
-        window_samples=hop * 5 // 2,
-        patch_frames=16,
-        patch_bands=16,
-        spectrogram="kaldi",
-        level="peak",
-        pad_frames=2,
-    )
 
 
 def _first_name(name: str) -> str:
@@ -121,15 +97,16 @@ def _with_biases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors if biases.keys() & tensors.keys() else biases | tensors
 
 
-def _spectrogram(tensors: Mapping[str, Tensor], prefix: str, path: Path) -> tuple[int, int]:
-    """Frames and bands; the file tells the number of their patches only."""
+def _preset(tensors: Mapping[str, Tensor], prefix: str, path: Path) -> Recipe:
+    """Find the spectrogram; the file tells the number of its patches only."""
     tokens = shape_of(tensors, f"{prefix}pos_embed", path)[1]
-    if tokens not in _SPECTROGRAMS:
+    presets = {preset.grid.tokens: preset for preset in (PRESETS["paper"], PRESETS["code"])}
+    if tokens not in presets:
         raise CheckpointError(
-            f"{path}: {tokens} patches; expected {' or '.join(map(str, _SPECTROGRAMS))} "
+            f"{path}: {tokens} patches; expected {' or '.join(map(str, presets))} "
             "(10 s at 32 kHz); give the authors' JEPA.ckpt"
         )
-    return _SPECTROGRAMS[tokens]
+    return presets[tokens]
 
 
 def _places(tokens: int, dim: int) -> dict[str, Place]:

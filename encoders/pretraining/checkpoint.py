@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.recipe import Recipe, from_json, to_json
-from probe_bench.errors import CheckpointError
+from probe_bench.errors import CheckpointError, UserError
 
-__all__ = ["Checkpoint", "encoder_tensors", "export_encoder", "fill", "read", "write"]
+__all__ = ["Checkpoint", "encoder_tensors", "export_encoder", "fill", "is_ours", "read", "write"]
 
-_FORMAT = "probe-bench-jepa-1"
+_FORMAT = "probe-bench-jepa-2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +91,23 @@ def read(path: Path) -> Checkpoint:
     return _parse(path, metadata.get("config", ""), tensors)
 
 
+def is_ours(path: Path) -> bool:
+    """Say whether a file claims to be one of ours; what is not there or damaged is for `read`."""
+    if not path.is_file():
+        return True
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format", "").startswith("probe-bench")
+    except (SafetensorError, OSError):
+        return path.suffix == ".safetensors"
+
+
 def _parse(path: Path, config: str, tensors: Mapping[str, Tensor]) -> Checkpoint:
     try:
         fields = json.loads(config)
         fields = {name: from_json(field) for name, field in fields.items()}
         checkpoint = Checkpoint(tensors=tensors, **fields)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, UserError) as error:
         raise CheckpointError(
             f"{path}: its config cannot be read ({error!r}); expected the recipe of a bundled "
             "system; use the probe-bench version that wrote the file"
@@ -137,13 +148,27 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def encoder_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Weights that inference uses, named as in the encoder; the recipe says whose they are."""
+def encoder_tensors(checkpoint: Checkpoint, which: str | None = None) -> dict[str, Tensor]:
+    """Weights that inference uses, named as in the encoder.
+
+    Args:
+        checkpoint: As read.
+        which: `student` or `teacher`; what the recipe exports if None.
+
+    Raises:
+        CheckpointError: If the teacher is asked for and there is none.
+    """
+    recipe = checkpoint.recipe
     tensors = _part(checkpoint.tensors, "encoder.")
-    if checkpoint.recipe.export == "student":
+    if (which or recipe.export) == "student":
         return tensors
     teacher = _part(checkpoint.tensors, "teacher.")
-    if checkpoint.recipe.teacher.covers == "transformer":
+    if which and not teacher:
+        raise CheckpointError(
+            f"{recipe.system} {recipe.preset}: no teacher in this checkpoint; it holds the "
+            f"{recipe.export} alone; leave out #{which}"
+        )
+    if recipe.teacher is not None and recipe.teacher.covers == "transformer":
         teacher = {f"transformer.{name}": tensor for name, tensor in teacher.items()}
     # An exported file holds the chosen weights as `encoder.` and no teacher.
     return tensors | teacher

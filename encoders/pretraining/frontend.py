@@ -17,20 +17,27 @@ class FrontendShape(Protocol):
     """Configuration of a front end.
 
     Attributes:
-        receptive_field_samples: Samples that one time step sees.
         stride_samples: Samples between time steps.
+        min_samples: Shortest waveform that gives a time step.
+        first_frame_samples: Centre of the first time step, in samples from the start.
         token_bands: Tokens in one time step.
         feature_dim: Width of the layer reported as `cnn`, or None if there is none to report.
     """
 
     @property
-    def receptive_field_samples(self) -> int: ...  # noqa: D102
-    @property
     def stride_samples(self) -> int: ...  # noqa: D102
+    @property
+    def min_samples(self) -> int: ...  # noqa: D102
+    @property
+    def first_frame_samples(self) -> Fraction: ...  # noqa: D102
     @property
     def token_bands(self) -> int: ...  # noqa: D102
     @property
     def feature_dim(self) -> int | None: ...  # noqa: D102
+
+    def frames(self, samples: int) -> int:
+        """Time steps of a waveform."""
+        ...
 
     def build(self, sample_rate_hz: int, dim: int) -> "Frontend":
         """Make the module that gives tokens of width `dim`."""
@@ -42,7 +49,7 @@ class Frontend(nn.Module, ABC):
 
     @abstractmethod
     def features(
-        self, waveform: Float[Tensor, "batch samples"]
+        self, waveform: Float[Tensor, "batch *microphones samples"]
     ) -> Float[Tensor, "batch steps channels"]:
         """Turn waveforms into local features."""
 
@@ -54,9 +61,8 @@ class Frontend(nn.Module, ABC):
 
 
 def grid(shape: FrontendShape, samples: int) -> Grid:
-    """Token grid of a waveform: whole receptive fields only, no padding."""
-    frames = (samples - shape.receptive_field_samples) // shape.stride_samples + 1
-    return Grid(frames=frames, bands=shape.token_bands)
+    """Token grid of a waveform."""
+    return Grid(frames=shape.frames(samples), bands=shape.token_bands)
 
 
 def frame_rate_hz(shape: FrontendShape, sample_rate_hz: int) -> Fraction:
@@ -65,8 +71,8 @@ def frame_rate_hz(shape: FrontendShape, sample_rate_hz: int) -> Fraction:
 
 
 def first_frame_s(shape: FrontendShape, sample_rate_hz: int) -> Fraction:
-    """Centre of the first receptive field."""
-    return Fraction(shape.receptive_field_samples, 2 * sample_rate_hz)
+    """Centre of the first time step."""
+    return shape.first_frame_samples / sample_rate_hz
 
 
 def standardise(

@@ -1,165 +1,198 @@
-"""The step: encode the visible tokens, predict the teacher's features of the hidden ones."""
+"""The step: encode what is visible, predict the features of what is hidden."""
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from probe_bench.encoders.pretraining.masks import Grid, Selection
+from probe_bench.encoders.pretraining.backbone import Backbone
+from probe_bench.encoders.pretraining.gather import n_rows, world_size
+from probe_bench.encoders.pretraining.masks import Selection, chosen_rows, gather_tokens
 from probe_bench.encoders.pretraining.objective import token_loss
 from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.targets import build_targets
 from probe_bench.encoders.pretraining.teacher import frozen_copy, update_ema
-from probe_bench.encoders.pretraining.transformer import (
-    Transformer,
-    TransformerShape,
-    sincos_positions,
-)
 
-__all__ = ["Backbone", "Jepa", "Predictor", "StepOutput"]
+__all__ = ["Jepa", "MaskedBatch", "StepOutput"]
 
 
-class Backbone(nn.Module):
-    """Front end, positions and transformer: the part that is kept after pretraining."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskedBatch:
+    """What one step of masked prediction sees.
 
-    positions: Tensor
+    Attributes:
+        waveform: Clips; each may have several rows of masks (all clips, then all again).
+        visible: True where the context encoder sees the token.
+        context: The same as token numbers.
+        targets: Tokens to predict.
+    """
 
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__()
-        shape = recipe.encoder
-        self.frontend = recipe.frontend.build(recipe.sample_rate_hz, shape.dim)
-        self.transformer = Transformer(shape)
-        positions = recipe.position_scale * sincos_positions(recipe.grid, shape.dim)
-        self.register_buffer("positions", positions, persistent=False)
+    waveform: Float[Tensor, "batch *microphones samples"]
+    visible: Bool[Tensor, "rows tokens"]
+    context: Selection
+    targets: Selection
 
-    def tokens(
-        self, features: Float[Tensor, "batch steps channels"]
-    ) -> Float[Tensor, "batch tokens dim"]:
-        """Input of the first block; waveforms shorter than the crop use the first positions."""
-        tokens = self.frontend.project(features)
-        return tokens + self.positions[: tokens.shape[1]]
-
-
-class Predictor(nn.Module):
-    """Narrow transformer over the context and one group's mask tokens."""
-
-    positions: Tensor
-
-    def __init__(self, shape: TransformerShape, grid: Grid, encoder_dim: int) -> None:
-        super().__init__()
-        self.transformer = Transformer(shape)
-        self.inward = nn.Linear(encoder_dim, shape.dim)
-        self.outward = nn.Linear(shape.dim, encoder_dim)
-        self.mask_token = nn.Parameter(torch.empty(shape.dim).normal_(std=0.02))
-        self.register_buffer("positions", sincos_positions(grid, shape.dim), persistent=False)
-
-    def forward(
-        self,
-        encoded: Float[Tensor, "batch visible dim"],
-        context: Selection,
-        targets: Selection,
-    ) -> Float[Tensor, "predicted dim"]:
-        """Predict every group's targets in one batch of `batch * groups` sequences.
-
-        Padded targets are dropped before the outward projection, so nothing that the loss would
-        not read is projected; rows come in the order of `targets.index[targets.valid]`.
-        """
-        batch, groups, chosen = targets.index.shape
-        seen = self.inward(encoded) + self.positions[context.index]
-        asked = self.mask_token + self.positions[targets.index]
-        tokens = torch.cat([seen[:, None].expand(-1, groups, -1, -1), asked.to(seen.dtype)], dim=2)
-        outputs = self.transformer(tokens.flatten(0, 1), _valid(context, targets))
-        predicted = outputs[-1][:, -chosen:].reshape(batch, groups, chosen, -1)
-        rows = predicted.flatten(0, 2) if targets.valid is None else predicted[targets.valid]
-        return self.outward(self.transformer.norm(rows))  # type: ignore[no-any-return]
-
-
-def _valid(context: Selection, targets: Selection) -> Tensor | None:
-    """Padding mask of the predictor's sequences, or None if nothing is padded."""
-    if context.valid is None and targets.valid is None:
-        return None
-    batch, groups, chosen = targets.index.shape
-    everything = torch.ones((), dtype=torch.bool, device=targets.index.device)
-    seen = everything if context.valid is None else context.valid[:, None]
-    asked = everything if targets.valid is None else targets.valid
-    visible = context.index.shape[1]
-    parts = [seen.expand(batch, groups, visible), asked.expand(batch, groups, chosen)]
-    return torch.cat(parts, dim=2).flatten(0, 1)
+    def to(self, device: torch.device) -> "MaskedBatch":
+        """Move to a device."""
+        return MaskedBatch(
+            waveform=self.waveform.to(device, non_blocking=True),
+            visible=self.visible.to(device, non_blocking=True),
+            context=self.context.to(device),
+            targets=self.targets.to(device),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepOutput:
-    """What one forward pass leaves for the loss and the monitors.
+    """What one forward pass leaves for the optimiser and the monitors.
 
     Attributes:
-        loss: Mean over all predicted tokens.
-        stem: Tokens before positions were added, without gradient.
-        teacher: Last block's output of the teacher on the full input.
+        loss: What is minimised.
+        prediction: Unweighted distance to the targets.
+        penalty: Unweighted regulariser; 0 without one.
+        embeddings: What the regulariser saw or would see, without gradient.
+        targets: The target encoder's last output on whole clips, without gradient; None with views.
     """
 
     loss: Float[Tensor, ""]
-    stem: Float[Tensor, "batch tokens dim"]
-    teacher: Float[Tensor, "batch tokens dim"]
+    prediction: Float[Tensor, ""]
+    penalty: Float[Tensor, ""]
+    embeddings: Float[Tensor, "all dim"]
+    targets: Float[Tensor, "batch tokens dim"] | None
 
 
 class Jepa(nn.Module):
-    """Encoder, predictor and teacher of a recipe."""
+    """Encoder with what trains it: predictor, projector, mask token and teacher, each if asked for."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
+        dim = recipe.encoder.dim
         self.recipe = recipe
         self.encoder = Backbone(recipe)
-        self.predictor = Predictor(recipe.predictor, recipe.grid, recipe.encoder.dim)
-        whole = recipe.teacher.covers == "encoder"
-        self.teacher = frozen_copy(self.encoder if whole else self.encoder.transformer)
+        if recipe.predictor is not None:
+            self.predictor = recipe.predictor.build_predictor(recipe.grid, dim)
+        self.projector = nn.Identity() if recipe.projector is None else recipe.projector.build(dim)
+        if recipe.hiding == "mask_token":
+            self.mask_token = nn.Parameter(torch.empty(dim).normal_(std=0.02))
+        if recipe.teacher is not None:
+            whole = recipe.teacher.covers == "encoder"
+            self.teacher = frozen_copy(self.encoder if whole else self.encoder.transformer)
 
-    def forward(
-        self,
-        waveform: Float[Tensor, "batch samples"],
-        context: Selection,
-        targets: Selection,
-    ) -> StepOutput:
-        """Loss of one batch."""
-        features = self.encoder.frontend.features(waveform)
-        tokens = self.encoder.tokens(features)
-        outputs = self.teach(waveform, tokens)
-        target = build_targets(outputs, self.recipe.targets)
-        visible = _take(tokens, context.index)
-        encoded = self.encoder.transformer(visible, context.valid)[-1]
-        predicted = self.predictor(self.encoder.transformer.norm(encoded), context, targets)
-        wanted = _take(target, targets.index.flatten(1)).view(*targets.index.shape, -1)
-        rows = wanted.flatten(0, 2) if targets.valid is None else wanted[targets.valid]
-        return StepOutput(
-            loss=token_loss(predicted.float(), rows, self.recipe.objective).mean(),
-            stem=(tokens - self.encoder.positions).detach().float(),
-            teacher=outputs[-1].float(),
-        )
+    def forward(self, batch: MaskedBatch) -> StepOutput:
+        """Compute the loss of one batch."""
+        recipe, encoder = self.recipe, self.encoder
+        tokens = encoder.tokens(encoder.frontend.features(batch.waveform))
+        whole = encoder.transformer(tokens) if self._sees_all else None
+        outputs = self._target_outputs(batch.waveform, tokens, whole)
+        wanted = self._wanted(outputs, batch.targets)
+        copies = len(batch.visible) // len(tokens)
+        tokens = tokens.repeat(copies, 1, 1)
+        if recipe.hiding == "after_encoder":
+            assert whole is not None
+            encoded = gather_tokens(whole[-1].repeat(copies, 1, 1), batch.context.index)
+            encoded = encoder.transformer.norm(encoded)
+        else:
+            encoded = self._encode(tokens, batch)
+        predicted = self.projector(self._predict(encoded, batch)).float()
+        embeddings = self._embeddings(encoded, whole, batch)
+        return self._output(predicted, wanted, embeddings, outputs[-1])
+
+    @property
+    def _sees_all(self) -> bool:
+        """Whether the student encodes the whole clip, for its own targets or for the predictor."""
+        return self.recipe.teacher is None or self.recipe.hiding == "after_encoder"
+
+    def _target_outputs(
+        self, waveform: Tensor, tokens: Tensor, whole: list[Tensor] | None
+    ) -> list[Tensor]:
+        """Outputs of the blocks that make the targets; the last one normed if so asked."""
+        if self.recipe.teacher is not None:
+            return self.teach(waveform, tokens)
+        assert whole is not None
+        outputs = [x.detach() for x in whole] if self.recipe.stop_gradient else list(whole)
+        if self.recipe.targets.final_norm:
+            outputs[-1] = self.encoder.transformer.norm(outputs[-1])
+        return outputs
 
     @torch.no_grad()
     def teach(
         self,
-        waveform: Float[Tensor, "batch samples"],
+        waveform: Float[Tensor, "batch *microphones samples"],
         tokens: Float[Tensor, "batch tokens dim"],
     ) -> list[Float[Tensor, "batch tokens dim"]]:
-        """Outputs of the teacher's blocks on the full input; the last one normed if so asked."""
+        """Outputs of the teacher's blocks on the whole clip; the last one normed if so asked."""
         transformer = self.teacher
         if isinstance(self.teacher, Backbone):
             tokens = self.teacher.tokens(self.teacher.frontend.features(waveform))
             transformer = self.teacher.transformer
-        assert isinstance(transformer, Transformer)
         outputs: list[Tensor] = transformer(tokens.detach())
         if self.recipe.targets.final_norm:
-            outputs[-1] = transformer.norm(outputs[-1])
+            outputs[-1] = transformer.norm(outputs[-1])  # type: ignore[operator]
         return outputs
+
+    def _wanted(self, outputs: list[Tensor], targets: Selection) -> Tensor:
+        """Target rows in the loss's space, without gradient unless the recipe keeps it."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.recipe.stop_gradient):
+            target = build_targets(outputs, self.recipe.targets)
+            copies = len(targets.index) // len(target)
+            rows = gather_tokens(target.repeat(copies, 1, 1), targets.index)
+            return self.projector(chosen_rows(rows, targets)).float()  # type: ignore[no-any-return]
+
+    def _encode(self, tokens: Tensor, batch: MaskedBatch) -> Tensor:
+        """Encode with hidden tokens dropped, or replaced by the mask token."""
+        transformer, encoder = self.encoder.transformer, self.encoder
+        if self.recipe.hiding == "drop":
+            visible = gather_tokens(tokens, batch.context.index)
+            return transformer.norm(transformer(visible, batch.context.valid)[-1])  # type: ignore[no-any-return]
+        masked = (self.mask_token + encoder.positions).to(tokens.dtype)
+        return transformer.norm(  # type: ignore[no-any-return]
+            transformer(torch.where(batch.visible[..., None], tokens, masked))[-1]
+        )
+
+    def _predict(self, encoded: Tensor, batch: MaskedBatch) -> Tensor:
+        """Rows of the hidden tokens, from the predictor or from the encoder's own mask tokens."""
+        if self.recipe.predictor is None:
+            return chosen_rows(gather_tokens(encoded, batch.targets.index), batch.targets)
+        if self.recipe.hiding == "mask_token":
+            encoded = gather_tokens(encoded, batch.context.index)
+        return self.predictor(encoded, batch.context, batch.targets)  # type: ignore[no-any-return]
+
+    def _embeddings(
+        self, encoded: Tensor, whole: list[Tensor] | None, batch: MaskedBatch
+    ) -> Tensor:
+        """Projected rows of what the student sees: the whole clip if it can, else the context."""
+        with torch.set_grad_enabled(
+            torch.is_grad_enabled() and self.recipe.regulariser is not None
+        ):
+            if whole is not None:
+                rows = self.encoder.transformer.norm(whole[-1]).flatten(0, 1)
+            elif self.recipe.hiding == "drop":
+                rows = chosen_rows(encoded, batch.context)
+            else:
+                rows = chosen_rows(gather_tokens(encoded, batch.context.index), batch.context)
+            return self.projector(rows).float()  # type: ignore[no-any-return]
+
+    def _output(
+        self, predicted: Tensor, wanted: Tensor, embeddings: Tensor, target: Tensor
+    ) -> StepOutput:
+        # DDP averages gradients over processes: each one's sum over the tokens of all, times their
+        # number, makes that the gradient of the mean over all tokens.
+        share = world_size() / n_rows(predicted)
+        prediction = token_loss(predicted, wanted, self.recipe.objective).sum() * share
+        rule = self.recipe.regulariser
+        penalty = prediction.new_zeros(()) if rule is None else rule.penalty(embeddings)
+        weight = 0.0 if rule is None else rule.weight
+        return StepOutput(
+            loss=self.recipe.objective_weight * prediction + weight * penalty,
+            prediction=prediction.detach(),
+            penalty=penalty.detach(),
+            embeddings=embeddings.detach(),
+            targets=target.detach().float(),
+        )
 
     def update_teacher(self, rate: float) -> None:
         """Move the teacher towards the encoder."""
         whole = isinstance(self.teacher, Backbone)
         student = self.encoder if whole else self.encoder.transformer
         update_ema(self.teacher.parameters(), student.parameters(), rate)
-
-
-def _take(tokens: Tensor, index: Tensor) -> Tensor:
-    """Gather tokens of every row."""
-    return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))

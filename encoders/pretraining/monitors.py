@@ -1,5 +1,6 @@
 """Monitors that tell progress from collapse: the loss alone cannot (arXiv 2507.01028)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,27 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["FeatureHealth", "collapse_verdict", "effective_rank", "feature_health", "mean_cosine"]
+from probe_bench.encoders.pretraining.agreement import ViewBatch
+from probe_bench.encoders.pretraining.frontend import frame_rate_hz
+from probe_bench.encoders.pretraining.jepa import MaskedBatch, StepOutput
+from probe_bench.encoders.pretraining.mask_statistics import mask_statistics
+from probe_bench.encoders.pretraining.masks import mask_of
+from probe_bench.encoders.pretraining.recipe import Recipe
+
+__all__ = [
+    "HEALTHY",
+    "FeatureHealth",
+    "Row",
+    "collapse_verdict",
+    "collapsed_since",
+    "effective_rank",
+    "feature_health",
+    "mean_cosine",
+    "monitor",
+]
+
+Row = dict[str, int | float | str]
+HEALTHY = "healthy"
 
 _ROWS = 4096  # enough rows for the spectrum of the widest encoder, cheap at every size
 
@@ -20,6 +41,7 @@ class FeatureHealth:
         scale: Root mean square of the features.
         std_batch: Standard deviation between clips of the clip's mean, averaged over dimensions.
         std_time: Standard deviation over a clip's tokens, averaged over clips and dimensions.
+        std_lowest: Standard deviation over all tokens of the weakest tenth of the dimensions.
         rank: Effective rank of the centred token matrix.
         dim: Number of dimensions.
     """
@@ -27,21 +49,68 @@ class FeatureHealth:
     scale: float
     std_batch: float
     std_time: float
+    std_lowest: float
     rank: float
     dim: int
+
+
+def monitor(
+    recipe: Recipe,
+    batch: MaskedBatch | ViewBatch,
+    output: StepOutput,
+    *,
+    stem: Float[Tensor, "batch tokens dim"],
+    encoder: Float[Tensor, "batch tokens dim"],
+) -> Row:
+    """Measure a step.
+
+    Args:
+        recipe: What is trained.
+        batch: What the step saw.
+        output: What it made.
+        stem: Tokens of whole clips before positions were added.
+        encoder: The last block's outputs of whole clips.
+    """
+    health, front = feature_health(encoder), feature_health(stem)
+    row: Row = {
+        "std_batch": health.std_batch,
+        "std_time": health.std_time,
+        "std_lowest": health.std_lowest,
+        "rank_encoder": health.rank,
+        "rank_stem": front.rank,
+    }
+    if recipe.projector is not None:
+        row["rank_projected"] = effective_rank(_thinned(output.embeddings))
+        row["nonzero_projected"] = (output.embeddings != 0).float().mean().item()
+    if recipe.teacher is not None and output.targets is not None:
+        row["rank_teacher"] = feature_health(output.targets).rank
+        row["teacher_cosine"] = mean_cosine(encoder, output.targets)
+    if isinstance(batch, MaskedBatch):
+        targets = mask_of(batch.targets, batch.visible.shape[-1])
+        rate_hz = float(frame_rate_hz(recipe.frontend, recipe.sample_rate_hz))
+        drawn = mask_statistics(batch.visible.cpu(), targets.cpu(), recipe.grid, rate_hz)
+        row["visible_fraction"] = drawn.visible_fraction
+        row["target_fraction"] = drawn.target_fraction
+        row["hidden_run_ms"] = drawn.hidden_run_ms
+    return row | {"verdict": collapse_verdict(health, front)}
 
 
 def feature_health(features: Float[Tensor, "batch tokens dim"]) -> FeatureHealth:
     """Measure one layer's features."""
     rows = features.flatten(0, 1)
-    stride = max(1, len(rows) // _ROWS)
+    spread = rows.std(0).sort().values
     return FeatureHealth(
         scale=features.square().mean().sqrt().item(),
         std_batch=features.mean(1).std(0).mean().item(),
         std_time=features.std(1).mean().item(),
-        rank=effective_rank(rows[::stride]),
+        std_lowest=spread[: max(1, len(spread) // 10)].mean().item(),
+        rank=effective_rank(_thinned(rows)),
         dim=features.shape[-1],
     )
+
+
+def _thinned(rows: Float[Tensor, "rows dim"]) -> Float[Tensor, "thinned dim"]:
+    return rows[:: max(1, len(rows) // _ROWS)]
 
 
 def effective_rank(rows: Float[Tensor, "rows dim"]) -> float:
@@ -78,4 +147,13 @@ def collapse_verdict(encoder: FeatureHealth, stem: FeatureHealth) -> str:
         return "over-time"
     if encoder.rank < max(2.0, 0.03 * encoder.dim):
         return "dimensional"
-    return "healthy"
+    return HEALTHY
+
+
+def collapsed_since(verdicts: Sequence[str], patience: int) -> str | None:
+    """Name the collapse that the last `patience` verdicts agree to be one, or None.
+
+    One bad row is no alarm: a large step can flatten the features for a moment.
+    """
+    last = verdicts[-patience:]
+    return last[-1] if len(last) == patience and HEALTHY not in last else None

@@ -1,135 +1,202 @@
-"""`pretrain`: train a system, or go on where the same call was stopped."""
+"""`pretrain`: train a recipe, or go on where the same call was stopped."""
 
+import contextlib
 import dataclasses
-import importlib
-import importlib.util
-import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
-import probe_bench.encoders
-from probe_bench.corpus import Corpus
 from probe_bench.encoders.pretraining import checkpoint as checkpoints
+from probe_bench.encoders.pretraining.agreement import ViewBatch
+from probe_bench.encoders.pretraining.batches import BatchMaker
 from probe_bench.encoders.pretraining.checkpoint import Checkpoint
-from probe_bench.encoders.pretraining.recipe import Recipe, Size
-from probe_bench.encoders.pretraining.tape import load_tape
+from probe_bench.encoders.pretraining.gather import all_sum, rank, world_size
+from probe_bench.encoders.pretraining.jepa import MaskedBatch
+from probe_bench.encoders.pretraining.loading import prefetched
+from probe_bench.encoders.pretraining.monitors import collapsed_since
+from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.encoders.pretraining.sources import Source
 from probe_bench.encoders.pretraining.trainer import Trainer
-from probe_bench.encoders.pretraining.training_log import LogFile, progress
-from probe_bench.errors import CheckpointError
-from probe_bench.registry import find
+from probe_bench.encoders.pretraining.training_log import TrainingLog, progress
+from probe_bench.errors import CheckpointError, UserError
 
-__all__ = ["presets", "pretrain", "train"]
+__all__ = ["CHECKPOINT", "TrainOptions", "train"]
 
-
-def presets() -> Mapping[str, Mapping[Size, Recipe]]:
-    """Presets of every bundled system: all folders under `encoders/` that have `presets.PRESETS`."""
-    found: dict[str, Mapping[Size, Recipe]] = {}
-    for module in pkgutil.iter_modules(probe_bench.encoders.__path__):
-        name = f"probe_bench.encoders.{module.name}"
-        if module.ispkg and importlib.util.find_spec(f"{name}.presets"):
-            of_system = importlib.import_module(f"{name}.presets").PRESETS
-            found[next(iter(of_system.values())).system] = of_system
-    return found
+CHECKPOINT = "checkpoint.safetensors"
 
 
-def pretrain(
-    system: str,
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """How a training runs; nothing here changes what is learnt but `seed`.
+
+    Attributes:
+        out: Folder; gets `checkpoint.safetensors`, `log.csv` and TensorBoard events.
+        seed: Of initialisation, crops, masks and everything else that is drawn.
+        device: `cpu`, `cuda` ...
+        checkpoint_every: Steps between checkpoints.
+        monitor_every: Steps between rows of the log.
+        workers: Processes that decode audio and draw masks; 0 for this one.
+        compiled: Compile the encoder's blocks.
+        stop_on_collapse: Stop when `patience` monitored steps in a row are not healthy.
+        patience: As said.
+        observe: Called with the checkpoint's path every `observe_every` steps.
+        observe_every: As said; 0 for never.
+    """
+
+    out: Path
+    seed: int = 0
+    device: str = "cpu"
+    checkpoint_every: int = 200
+    monitor_every: int = 50
+    workers: int = 0
+    compiled: bool = False
+    stop_on_collapse: bool = False
+    patience: int = 3
+    observe: Callable[[Path, int], None] | None = None
+    observe_every: int = 0
+
+
+def train(
+    recipe: Recipe,
+    source: Source,
+    options: TrainOptions,
     *,
-    corpora: Sequence[Corpus],
-    out: Path,
-    size: Size = "tiny",
-    steps: int | None = None,
-    checkpoint_every: int = 200,
-    seed: int = 0,
-    device: str = "cpu",
+    corpora: Sequence[str] = (),
     console: Console | None = None,
 ) -> Path:
-    """Pretrain a bundled system; the same call goes on where it was stopped, bit for bit on CPU.
+    """Train a recipe; the same call goes on where it was stopped, bit for bit on CPU.
+
+    Under `torchrun` every process calls this; together they see the batches of a single one.
 
     Args:
-        system: Name, e.g. `wavjepa`.
-        corpora: Training audio; labels are not read.
-        out: Folder; gets `checkpoint.safetensors` and `log.csv`.
-        size: Preset.
-        steps: Length of the training; the recipe's if None. Schedules stretch with it.
-        checkpoint_every: Steps between checkpoints.
-        seed: Of initialisation, crops and masks.
-        device: `cpu`, `cuda` ...
+        recipe: What to train.
+        source: Training audio.
+        options: How to run.
+        corpora: Names of the training audio, kept in the checkpoint.
         console: Where progress is shown; nowhere if None.
 
     Returns:
         Path of the checkpoint.
 
     Raises:
-        UserError: If there is no such system, or `out` holds another training.
+        UserError: If `out` holds another training, the batch cannot be shared out, or the training
+            was stopped because it collapsed.
     """
-    recipe = find("system", system, presets())[size]
-    recipe = recipe if steps is None else dataclasses.replace(recipe, steps=steps)
-    return train(
-        recipe,
-        corpora=corpora,
-        out=out,
-        checkpoint_every=checkpoint_every,
-        seed=seed,
-        device=device,
-        console=console,
+    if recipe.batch_size % (world_size() * recipe.crops_per_clip):
+        raise UserError(
+            f"a batch of {recipe.batch_size} crops, {recipe.crops_per_clip} from each clip, over "
+            f"{world_size()} processes; expected a multiple; change batch_size or the processes"
+        )
+    trainer = Trainer.start(
+        recipe, seed=options.seed, device=options.device, compiled=options.compiled
     )
-
-
-def train(
-    recipe: Recipe,
-    *,
-    corpora: Sequence[Corpus],
-    out: Path,
-    checkpoint_every: int = 200,
-    monitor_every: int = 50,
-    seed: int = 0,
-    device: str = "cpu",
-    console: Console | None = None,
-) -> Path:
-    """Train any recipe as `pretrain` does; `monitor_every` steps make one row of `log.csv`."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "checkpoint.safetensors"
-    tape = load_tape(corpora, recipe.sample_rate_hz, recipe.crop_samples)
-    trainer = Trainer.start(recipe, tape, seed=seed, device=device)
     blank = Checkpoint(
         recipe=recipe,
         step=0,
-        seed=seed,
-        corpora=tuple(corpus.name for corpus in corpora),
-        audio_sha256=tape.digest(),
+        seed=options.seed,
+        corpora=tuple(corpora),
+        audio_sha256=source.digest(),
         tensors={},
     )
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / CHECKPOINT
     done = _resume(trainer, blank, path) if path.exists() else 0
     if done == recipe.steps:
         if console:
             console.print(f"{path}: all {done} steps are done", soft_wrap=True)
         return path
-    log = LogFile.open(out / "log.csv", done)
-    title = f"{recipe.system} {recipe.size}"
-    with progress(console, title, steps=recipe.steps, done=done) as show:
-        for step in range(done, recipe.steps):
-            last = step + 1 == recipe.steps
-            row = trainer.step(step, monitor=last or (step + 1) % monitor_every == 0)
+    maker = BatchMaker(
+        recipe=recipe, source=source, seed=options.seed, rank=rank(), world=world_size()
+    )
+    steps = range(done, recipe.steps)
+    pin = trainer.device.type == "cuda"
+    batches = prefetched(maker, steps, workers=options.workers, pin=pin)
+    if rank():
+        _follow(trainer, batches, steps, options)
+    else:
+        _lead(trainer, batches, steps, blank, options, console)
+    return path
+
+
+def _follow(
+    trainer: Trainer,
+    batches: Iterable[MaskedBatch | ViewBatch],
+    steps: range,
+    options: TrainOptions,
+) -> None:
+    """Do the steps of a process that writes nothing."""
+    for step, batch in zip(steps, batches, strict=True):
+        monitored = _due(step, options.monitor_every, steps)
+        trainer.step(step, batch, monitored=monitored)
+        if monitored and _any_process(said=False):
+            raise UserError("stopped, because the first process saw a collapse")
+
+
+def _lead(
+    trainer: Trainer,
+    batches: Iterable[MaskedBatch | ViewBatch],
+    steps: range,
+    blank: Checkpoint,
+    options: TrainOptions,
+    console: Console | None,
+) -> None:
+    """Do the steps of the process that logs, writes checkpoints and watches for collapse."""
+    path = options.out / CHECKPOINT
+    title = f"{blank.recipe.system} {blank.recipe.preset}"
+    with (
+        contextlib.closing(TrainingLog.open(options.out, steps.start)) as log,
+        progress(console, title, steps=len(steps) + steps.start, done=steps.start) as show,
+    ):
+        for step, batch in zip(steps, batches, strict=True):
+            monitored = _due(step, options.monitor_every, steps)
+            row = trainer.step(step, batch, monitored=monitored)
             show(row)
-            if "verdict" in row:
+            kind = None
+            if monitored:
                 log.write(row)
-            if last or (step + 1) % checkpoint_every == 0:
+                kind = collapsed_since(log.verdicts, options.patience)
+            stop = monitored and _any_process(said=bool(kind) and options.stop_on_collapse)
+            observed = _due(step, options.observe_every, steps)
+            if stop or observed or _due(step, options.checkpoint_every, steps):
                 state = dataclasses.replace(blank, step=step + 1, tensors=trainer.tensors())
                 checkpoints.write(state, path)
-    return path
+            if kind and log.verdicts[-options.patience - 1 : -options.patience] != [kind]:
+                _warn(console, step + 1, kind)
+            if stop:
+                raise UserError(
+                    f"{path}: stopped after step {step + 1}: {kind} collapse in the last "
+                    f"{options.patience} monitored steps; see log.csv, change the recipe"
+                )
+            if observed and options.observe:
+                options.observe(path, step + 1)
+
+
+def _due(step: int, every: int, steps: range) -> bool:
+    """Say whether something that happens every so many steps, and at the last, happens now."""
+    return every > 0 and ((step + 1) % every == 0 or step + 1 == steps.stop)
+
+
+def _any_process(*, said: bool) -> bool:
+    """Say whether any process said so."""
+    return bool(all_sum(torch.tensor([float(said)])).item()) if world_size() > 1 else said
+
+
+def _warn(console: Console | None, step: int, kind: str) -> None:
+    if console:
+        console.print(f"[bold red]alarm[/] step {step}: {kind} collapse (see log.csv)")
 
 
 def _resume(trainer: Trainer, wanted: Checkpoint, path: Path) -> int:
     """Fill the trainer from a checkpoint of the same training; return the steps done."""
     found = checkpoints.read(path)
-    for part in ("recipe", "seed", "corpora", "audio_sha256"):
-        if getattr(found, part) != getattr(wanted, part):
+    for name in ("recipe", "seed", "corpora", "audio_sha256"):
+        if getattr(found, name) != getattr(wanted, name):
             raise CheckpointError(
-                f"{path}: holds a training with another {part} "
-                f"({_short(getattr(found, part))}); expected {_short(getattr(wanted, part))}; "
+                f"{path}: holds a training with another {name} "
+                f"({_short(getattr(found, name))}); expected {_short(getattr(wanted, name))}; "
                 "give another --out, or the same options as before"
             )
     optimiser = {n: t for n, t in found.tensors.items() if n.startswith("optimiser.")}
@@ -141,5 +208,5 @@ def _resume(trainer: Trainer, wanted: Checkpoint, path: Path) -> int:
 
 def _short(value: object) -> str:
     if isinstance(value, Recipe):
-        return f"{value.system} {value.size}, {value.steps} steps"
+        return f"{value.system} {value.preset}, {value.steps} steps"
     return ", ".join(value) if isinstance(value, tuple) else str(value)[:12]

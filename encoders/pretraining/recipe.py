@@ -1,105 +1,164 @@
 """A recipe: everything that decides a pretraining, as one frozen value that travels as JSON."""
 
 import dataclasses
+import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from probe_bench.encoders.pretraining.frontend import grid
-from probe_bench.encoders.pretraining.masks import Grid, PatchMasks, SpanMasks
+from torch import nn
+
+from probe_bench.encoders.pretraining.augment import Augment
+from probe_bench.encoders.pretraining.cuts import CropRule
+from probe_bench.encoders.pretraining.frontend import FrontendShape, grid
+from probe_bench.encoders.pretraining.masks import Grid, MaskSampler
 from probe_bench.encoders.pretraining.objective import Objective
-from probe_bench.encoders.pretraining.patches import MelPatchesShape
-from probe_bench.encoders.pretraining.schedule import warmup_cosine
-from probe_bench.encoders.pretraining.stem import ConvStemShape
+from probe_bench.encoders.pretraining.optimiser import OptimiserRule
+from probe_bench.encoders.pretraining.predictor import PredictorShape
+from probe_bench.encoders.pretraining.projector import ProjectorShape
+from probe_bench.encoders.pretraining.rdmreg import RdmReg
+from probe_bench.encoders.pretraining.sigreg import SigReg
 from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
-from probe_bench.encoders.pretraining.transformer import TransformerShape
+from probe_bench.encoders.pretraining.views import ViewRule
+from probe_bench.errors import UserError
 
-__all__ = ["OptimiserRule", "Recipe", "Size", "from_json", "to_json"]
+__all__ = ["EncoderShape", "Hiding", "Recipe", "from_json", "to_json"]
 
-Size = Literal["tiny", "small", "base"]
+Hiding = Literal["drop", "mask_token", "after_encoder"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class OptimiserRule:
-    """AdamW with warm-up, cosine decay and clipping.
+@runtime_checkable
+class EncoderShape(Protocol):
+    """Geometry of a stack of blocks; the module returns every block's output."""
 
-    Attributes:
-        lr: Peak learning rate.
-        lr_start: Learning rate at step 0.
-        lr_end: Learning rate at the last step.
-        warmup_fraction: Part of the training spent warming up.
-        betas: Of Adam.
-        eps: Of Adam.
-        weight_decay: Decoupled.
-        decay_all: Decay norms, biases and the mask token too.
-        clip_norm: Largest gradient norm; None for no clipping.
-    """
+    @property
+    def dim(self) -> int: ...  # noqa: D102
+    @property
+    def depth(self) -> int: ...  # noqa: D102
 
-    lr: float
-    lr_start: float = 1e-6
-    lr_end: float = 0.0
-    warmup_fraction: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.05
-    decay_all: bool = False
-    clip_norm: float | None = None
-
-    def lr_at(self, step: int, steps: int) -> float:
-        """Learning rate of one step."""
-        return warmup_cosine(
-            step,
-            steps=steps,
-            warmup_fraction=self.warmup_fraction,
-            peak=self.lr,
-            start=self.lr_start,
-            end=self.lr_end,
-        )
+    def build(self) -> nn.Module:
+        """Make the module."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One pretraining, part by part; schedules are fractions of `steps`.
 
+    There are two pretexts. With `masks`, tokens of one clip are predicted from others of the same
+    clip; with `views`, embeddings of several pieces of a clip are made to agree. Everything else
+    combines freely.
+
     Attributes:
         system: Name of the system.
-        size: Name of the preset.
+        preset: Name of the preset or recipe file.
         sample_rate_hz: Rate of the audio.
         crop_samples: Length of a training crop, and of the windows at inference.
-        batch_size: Crops in a step.
+        batch_size: Crops in a step, over all processes.
+        crops_per_clip: Crops from each drawn clip; they stand side by side in the batch.
+        excerpt_samples: Stretch of the clip that its crops come from; the whole clip if None.
         steps: Length of the training.
+        augment: What is done to the waveform; None for nothing.
         frontend: Waveform to tokens.
         encoder: Of student and teacher.
         position_scale: Amplitude of the encoder's positions. What they add runs through every
             block's output into the targets, where it is predicted for nothing.
-        predictor: Its `dim` may differ from the encoder's.
         masks: Sampler of context and targets.
+        hiding: How hidden tokens are kept from the encoder: they are dropped, replaced by a mask
+            token, or not at all: then the predictor alone misses them.
+        views: Pieces of a clip that must agree, in place of `masks`.
+        predictor: From the context to the targets; None where the encoder itself fills its mask
+            tokens in.
+        projector: Head between encoder and loss.
         targets: From teacher outputs to targets.
         objective: Distance between prediction and target.
-        teacher: Moving average of the encoder.
+        objective_weight: Of that distance in the loss.
+        regulariser: Of the student's embeddings: of all tokens where it sees the whole crop, else
+            of those that it sees; of every view.
+        teacher: Moving average of the encoder; None where the encoder makes its own targets.
+        stop_gradient: No gradient flows into the targets.
         optimiser: AdamW and its schedules.
         precision: Of the forward pass; weights and losses are float32.
         export: Whose weights inference uses.
+        pool_bands: Average the tokens of a time step at inference; else they stand side by side.
     """
 
     system: str
-    size: Size
+    preset: str
     sample_rate_hz: int = 16_000
     crop_samples: int
     batch_size: int
+    crops_per_clip: int = 1
+    excerpt_samples: int | None = None
     steps: int
-    frontend: ConvStemShape | MelPatchesShape
-    encoder: TransformerShape
+    augment: Augment | None = None
+    frontend: FrontendShape
+    encoder: EncoderShape
     position_scale: float = 1.0
-    predictor: TransformerShape
-    masks: SpanMasks | PatchMasks
-    targets: TargetRule
-    objective: Objective
-    teacher: EmaRule
+    masks: MaskSampler | None = None
+    hiding: Hiding = "drop"
+    views: ViewRule | None = None
+    predictor: PredictorShape | None = None
+    projector: ProjectorShape | None = None
+    targets: TargetRule = field(default_factory=TargetRule)
+    objective: Objective = "mse"
+    objective_weight: float = 1.0
+    regulariser: SigReg | RdmReg | None = None
+    teacher: EmaRule | None = None
+    stop_gradient: bool = True
     optimiser: OptimiserRule
     precision: Literal["float32", "bfloat16"] = "float32"
     export: Literal["student", "teacher"] = "student"
+    pool_bands: bool = False
+
+    def __post_init__(self) -> None:
+        for broken, problem in self._problems():
+            if broken:
+                raise UserError(f"recipe {self.system} {self.preset}: {problem}")
+
+    def _problems(self) -> list[tuple[bool, str]]:
+        """Combinations that mean nothing, each with what to do."""
+        return [
+            (
+                (self.masks is None) == (self.views is None),
+                "expected either masks or views, found both or neither; remove or add one",
+            ),
+            (
+                self.views is not None and (self.predictor or self.teacher) is not None,
+                "views have no predictor and no teacher; remove them, or give masks",
+            ),
+            (
+                self.masks is not None and self.hiding != "mask_token" and self.predictor is None,
+                f"hiding {self.hiding!r} needs a predictor; add one, or hide by mask_token",
+            ),
+            (
+                self.teacher is not None and not self.stop_gradient,
+                "a teacher's outputs have no gradient to keep; set teacher to none as well",
+            ),
+            (
+                self.teacher is None and self.export == "teacher",
+                "there is no teacher to export; set export to student",
+            ),
+            (
+                self.targets.top_k > self.encoder.depth,
+                f"targets.top_k is {self.targets.top_k}, more than {self.encoder.depth} blocks",
+            ),
+            (
+                self.crop_samples < self.frontend.min_samples,
+                f"crops of {self.crop_samples} samples give no token; take longer ones",
+            ),
+        ]
+
+    @property
+    def crops(self) -> CropRule:
+        """How a batch is cut from clips."""
+        return CropRule(
+            batch=self.batch_size,
+            crop_samples=self.crop_samples,
+            crops_per_clip=self.crops_per_clip,
+            excerpt_samples=self.excerpt_samples,
+        )
 
     @property
     def grid(self) -> Grid:
@@ -109,32 +168,27 @@ class Recipe:
     @property
     def inference(self) -> dict[str, Any]:
         """The fields that decide what the encoder computes from given weights."""
-        names = ("sample_rate_hz", "crop_samples", "frontend", "encoder", "position_scale")
+        names = (
+            "sample_rate_hz",
+            "crop_samples",
+            "frontend",
+            "encoder",
+            "position_scale",
+            "pool_bands",
+        )
         return {name: to_json(getattr(self, name)) for name in names}
 
 
-_PARTS = {
-    part.__name__: part
-    for part in (
-        Recipe,
-        ConvStemShape,
-        MelPatchesShape,
-        TransformerShape,
-        SpanMasks,
-        PatchMasks,
-        TargetRule,
-        EmaRule,
-        OptimiserRule,
-    )
-}
+_ROOT = "probe_bench.encoders."
 
 
 def to_json(value: Any) -> Any:
-    """Turn a recipe or a part of one into JSON values; dataclasses carry their `kind`."""
+    """Turn a recipe or a part of one into JSON values; a part's `kind` is `module:Class`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"kind": type(value).__name__, **fields}
-    return list(value) if isinstance(value, tuple) else value
+        kind = f"{type(value).__module__.removeprefix(_ROOT)}:{type(value).__name__}"
+        return {"kind": kind, **fields}
+    return [to_json(item) for item in value] if isinstance(value, tuple) else value
 
 
 def from_json(value: Any) -> Any:
@@ -143,8 +197,25 @@ def from_json(value: Any) -> Any:
     Raises:
         KeyError: If a kind is unknown.
         TypeError: If the fields are not those of the kind.
+        UserError: If the parts don't go together.
     """
     if isinstance(value, Mapping):
         fields = {name: from_json(field) for name, field in value.items() if name != "kind"}
-        return _PARTS[value["kind"]](**fields)
-    return tuple(value) if isinstance(value, list) else value
+        return part(value["kind"])(**fields)
+    return tuple(from_json(item) for item in value) if isinstance(value, list) else value
+
+
+def part(kind: str) -> type[Any]:
+    """Find a part's class by its `kind`; nothing outside `probe_bench.encoders` is imported.
+
+    Raises:
+        KeyError: If there is no such part.
+    """
+    module, _, name = kind.partition(":")
+    try:
+        found = getattr(importlib.import_module(_ROOT + module), name)
+    except (ImportError, AttributeError) as error:
+        raise KeyError(kind) from error
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        raise KeyError(kind)
+    return found

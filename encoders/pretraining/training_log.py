@@ -1,37 +1,47 @@
-"""`log.csv` and the progress line of a training."""
+"""What a training leaves to look at: `log.csv`, TensorBoard events and the progress line."""
 
 import contextlib
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["LogFile", "progress"]
+from probe_bench.encoders.pretraining.monitors import Row
 
-Row = Mapping[str, int | float | str]
+__all__ = ["TrainingLog", "progress", "write_table"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LogFile:
-    """Monitors as CSV, one row every so many steps; no clock, so a resumed log is the same."""
+@dataclass(kw_only=True)
+class TrainingLog:
+    """Monitors of a training, one row every so many steps.
+
+    `log.csv` knows no clock, so a resumed log is the same as an uninterrupted one.
+
+    Attributes:
+        path: Of `log.csv`.
+        verdicts: Of the rows so far.
+        board: TensorBoard events beside it.
+    """
 
     path: Path
+    verdicts: list[str]
+    board: SummaryWriter
 
     @classmethod
-    def open(cls, path: Path, done: int) -> "LogFile":
+    def open(cls, folder: Path, done: int) -> "TrainingLog":
         """Go on after step `done`: rows that a killed run wrote beyond its checkpoint go."""
+        path = folder / "log.csv"
         rows: list[dict[str, str]] = []
         if done and path.exists():
             with path.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) <= done]
-        path.unlink(missing_ok=True)
-        log = cls(path=path)
-        for row in rows:
-            log.write(row)
-        return log
+        write_table(path, rows)
+        board = SummaryWriter(folder / "tensorboard", purge_step=done + 1)
+        return cls(path=path, verdicts=[row["verdict"] for row in rows], board=board)
 
     def write(self, row: Row) -> None:
         """Append a row; the first one brings the header."""
@@ -41,6 +51,24 @@ class LogFile:
             if new:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+        self.verdicts.append(str(row["verdict"]))
+        for name, value in row.items():
+            if not isinstance(value, str) and name != "step":
+                self.board.add_scalar(name, value, int(row["step"]))
+
+    def close(self) -> None:
+        """Write out what TensorBoard still holds."""
+        self.board.close()
+
+
+def write_table(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    """Write rows as CSV, or leave no file where there are none."""
+    path.unlink(missing_ok=True)
+    if rows:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,8 @@ class TransformerShape:
         norm: Layer norm before (ViT) or after (WavJEPA) each residual branch.
         norm_eps: Epsilon of the norms in the blocks.
         final_norm: Norm after the last block.
+        key_drop: Share of tokens, drawn for every block and clip, that no other token may attend to
+            in training (A-JEPA's regularised masking, arXiv 2311.15830).
     """
 
     dim: int
@@ -34,6 +36,11 @@ class TransformerShape:
     norm: Literal["pre", "post"] = "pre"
     norm_eps: float = 1e-5
     final_norm: bool = True
+    key_drop: float = 0.0
+
+    def build(self) -> "Transformer":
+        """Make the module."""
+        return Transformer(self)
 
 
 class Block(nn.Module):
@@ -86,6 +93,7 @@ class Transformer(nn.Module):
 
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
+        self.key_drop = shape.key_drop
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
         self.norm = nn.LayerNorm(shape.dim) if shape.final_norm else nn.Identity()
         for module in self.modules():
@@ -104,12 +112,19 @@ class Transformer(nn.Module):
             tokens: Input of the first block, positions included.
             valid: False on padding, which no token attends to.
         """
-        mask = None if valid is None else valid[:, None, None, :]
         outputs = []
         for block in self.blocks:
-            tokens = block(tokens, mask)
+            tokens = block(tokens, self._keys(tokens, valid))
             outputs.append(tokens)
         return outputs
+
+    def _keys(self, tokens: Tensor, valid: Tensor | None) -> Tensor | None:
+        """Mask of the keys that a block may attend to, `batch 1 1 tokens`, or None for all."""
+        if self.training and self.key_drop:
+            kept = torch.rand(tokens.shape[:2], device=tokens.device) >= self.key_drop
+            kept[:, 0] |= ~kept.any(1)
+            valid = kept if valid is None else kept & valid
+        return None if valid is None else valid[:, None, None, :]
 
 
 def sincos_positions(grid: Grid, dim: int) -> Float[Tensor, "tokens dim"]:

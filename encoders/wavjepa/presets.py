@@ -1,7 +1,11 @@
 """WavJEPA's presets: `base` is the paper's geometry, `tiny` trains in minutes on two CPU cores."""
 
-from probe_bench.encoders.pretraining.masks import SpanMasks
-from probe_bench.encoders.pretraining.recipe import OptimiserRule, Recipe, Size
+from typing import Any
+
+from probe_bench.encoders.pretraining.optimiser import OptimiserRule
+from probe_bench.encoders.pretraining.predictor import TransformerPredictor
+from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.encoders.pretraining.samplers import SpanMasks
 from probe_bench.encoders.pretraining.stem import ConvStemShape
 from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
@@ -12,19 +16,20 @@ __all__ = ["PRESETS"]
 _CROP_SAMPLES = 32_160  # 2.01 s: the stem gives 200 frames; 2.00 s would give 199
 
 
-def _transformer(dim: int, depth: int, heads: int) -> TransformerShape:
-    return TransformerShape(dim=dim, depth=depth, heads=heads, norm="post", norm_eps=1e-6)
+_POST_NORM: dict[str, Any] = {"norm": "post", "norm_eps": 1e-6}
 
 
 _BASE = Recipe(
     system="wavjepa",
-    size="base",
+    preset="base",
     crop_samples=_CROP_SAMPLES,
     batch_size=512,
+    crops_per_clip=8,
+    excerpt_samples=160_000,
     steps=375_000,
     frontend=ConvStemShape(),
-    encoder=_transformer(768, 12, 12),
-    predictor=_transformer(384, 12, 12),
+    encoder=TransformerShape(dim=768, depth=12, heads=12, **_POST_NORM),
+    predictor=TransformerPredictor(dim=384, depth=12, heads=12, **_POST_NORM),
     masks=SpanMasks(),
     targets=TargetRule(top_k=8, normalisation="instance"),
     objective="mse",
@@ -43,13 +48,13 @@ _BASE = Recipe(
 
 _SMALL = Recipe(
     system="wavjepa",
-    size="small",
+    preset="small",
     crop_samples=_CROP_SAMPLES,
     batch_size=128,
     steps=50_000,
     frontend=ConvStemShape(channels=(256,) * 6),
-    encoder=_transformer(384, 8, 6),
-    predictor=_transformer(192, 6, 6),
+    encoder=TransformerShape(dim=384, depth=8, heads=6, **_POST_NORM),
+    predictor=TransformerPredictor(dim=192, depth=6, heads=6, **_POST_NORM),
     masks=SpanMasks(),
     targets=TargetRule(top_k=6, normalisation="instance"),
     objective="mse",
@@ -62,14 +67,14 @@ _SMALL = Recipe(
 
 _TINY = Recipe(
     system="wavjepa",
-    size="tiny",
+    preset="tiny",
     crop_samples=_CROP_SAMPLES,
     batch_size=32,
     steps=3_000,
     frontend=ConvStemShape(channels=(32, 64, 64, 64, 96, 96), smooth_start=0.75),
     encoder=TransformerShape(dim=128, depth=4, heads=2),
     position_scale=0.1,
-    predictor=TransformerShape(dim=96, depth=2, heads=2),
+    predictor=TransformerPredictor(dim=96, depth=2, heads=2),
     masks=SpanMasks(span=8, groups=3, target_probability=0.25, context_probability=0.3),
     targets=TargetRule(top_k=4, normalisation="channel"),
     objective="mse",
@@ -78,4 +83,4 @@ _TINY = Recipe(
     precision="bfloat16",
 )
 
-PRESETS: dict[Size, Recipe] = {"tiny": _TINY, "small": _SMALL, "base": _BASE}
+PRESETS: dict[str, Recipe] = {"tiny": _TINY, "small": _SMALL, "base": _BASE}

@@ -1,0 +1,31 @@
+"""The process group that `torchrun` asks for."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+from torch import distributed as dist
+
+__all__ = ["process_group"]
+
+
+@contextlib.contextmanager
+def process_group(device: str) -> Iterator[str]:
+    """Join the other processes of a `torchrun`, if there are any; yield this one's device.
+
+    Args:
+        device: `cpu` or `cuda`; every process gets the GPU of its local rank.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    cuda = device.startswith("cuda")
+    if cuda:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,73 @@
+"""Statistics over all processes of a data-parallel training, with exact gradients.
+
+Every process holds its share of the batch and computes the same global value L. DDP averages the
+processes' parameter gradients, so what must hold is
+
+    mean over ranks r of dL_r/dtheta = dL/dtheta.
+
+The backward of an all-reduced sum is the all-reduced sum of the ranks' gradients: with W equal losses
+each rank's activations receive W dL/dx, and DDP's average takes the W away again. So sums and
+gathers below are the plain collectives with autograd, and nothing else is rescaled. Without a
+process group all of it is the identity.
+"""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Float
+from torch import Tensor
+from torch import distributed as dist
+
+__all__ = ["all_rows", "all_sum", "n_rows", "rank", "world_size"]
+
+
+def world_size() -> int:
+    """Number of processes; 1 outside of a process group."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process; 0 outside of a process group."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+class _AllSum(torch.autograd.Function):
+    """All-reduced sum whose gradient is all-reduced too."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:  # noqa: ARG004
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:  # noqa: ARG004
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+def all_sum(x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+    """Sum over processes; gradients flow to every process."""
+    return _AllSum.apply(x) if world_size() > 1 else x  # type: ignore[no-any-return, no-untyped-call]
+
+
+def all_rows(x: Float[Tensor, "rows dim"]) -> Float[Tensor, "all_rows dim"]:
+    """Rows of every process, one process after the other."""
+    if world_size() == 1:
+        return x
+    counts = _counts(x)
+    before, after = sum(counts[: rank()]), sum(counts[rank() + 1 :])
+    # Each process brings its rows between zeros: the sum is the concatenation.
+    return all_sum(F.pad(x, (0, 0, before, after)))
+
+
+def n_rows(x: Float[Tensor, "rows dim"]) -> int:
+    """Number of rows on all processes together."""
+    return len(x) if world_size() == 1 else sum(_counts(x))
+
+
+def _counts(x: Tensor) -> list[int]:
+    counts = torch.zeros(world_size(), dtype=torch.long, device=x.device)
+    counts[rank()] = len(x)
+    dist.all_reduce(counts)
+    return counts.tolist()  # type: ignore[no-any-return]

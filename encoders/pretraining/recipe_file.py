@@ -1,0 +1,125 @@
+"""Recipe files: a preset and what is different, in a few lines of TOML.
+
+    base = "wavjepa/tiny"
+    steps = 1000
+    teacher = "none"
+    [masks]
+    span = 20
+
+A table changes fields of the base's part. A table with a `kind` replaces the part: the name of a
+class of the core (`SigReg`), or `module:Class` below `probe_bench.encoders`. TOML has no null:
+`"none"` stands for it.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from probe_bench.encoders.pretraining.recipe import Recipe, part
+from probe_bench.errors import UserError
+
+__all__ = ["load_recipe"]
+
+_CORE = {
+    "Augment": "augment",
+    "BlockMasks": "samplers",
+    "ConformerShape": "conformer",
+    "ConvStemShape": "stem",
+    "CurriculumMasks": "samplers",
+    "EmaRule": "teacher",
+    "MelPatchesShape": "patches",
+    "MultiMasks": "samplers",
+    "OptimiserRule": "optimiser",
+    "PatchMasks": "samplers",
+    "ProjectorShape": "projector",
+    "RdmReg": "rdmreg",
+    "SigReg": "sigreg",
+    "SpanMasks": "samplers",
+    "StripMasks": "samplers",
+    "TargetRule": "targets",
+    "TransformerPredictor": "predictor",
+    "TransformerShape": "transformer",
+    "ViewRule": "views",
+}
+
+
+def load_recipe(path: Path, preset: Callable[[str, str], Recipe]) -> Recipe:
+    """Read a recipe file.
+
+    Args:
+        path: TOML file.
+        preset: Finds a preset by system and name.
+
+    Raises:
+        UserError: If the file is missing or no TOML, or a field or kind is unknown.
+    """
+    try:
+        changes = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: not a recipe file ({error}); expected TOML that begins with "
+            'base = "SYSTEM/PRESET"'
+        ) from error
+    base = changes.pop("base", None)
+    if not isinstance(base, str) or base.count("/") != 1:
+        raise UserError(f'{path}: base is {base!r}; expected base = "SYSTEM/PRESET" as first line')
+    recipe = _changed(preset(*base.split("/")), changes, f"{path}")
+    return dataclasses.replace(recipe, preset=path.stem)
+
+
+def _changed(value: Any, changes: Mapping[str, Any], where: str) -> Any:
+    """Replace fields of a part; tables change or replace parts of it."""
+    known = [field.name for field in dataclasses.fields(value)]
+    for name in changes:
+        if name not in known:
+            raise UserError(f"{where}: no field {name!r}; expected one of {', '.join(known)}")
+    new = {
+        name: _value(change, getattr(value, name), f"{where}: {name}")
+        for name, change in changes.items()
+    }
+    return _built(lambda: dataclasses.replace(value, **new), where)
+
+
+def _value(change: Any, present: Any, where: str) -> Any:
+    if change == "none":
+        return None
+    if isinstance(change, list):
+        return tuple(_value(item, None, where) for item in change)
+    if not isinstance(change, Mapping):
+        return _number(change, present, where)
+    fields = dict(change)
+    kind = fields.pop("kind", None)
+    if kind is not None:
+        cls = _part(kind, where)
+        blank = {name: _value(field, None, f"{where}.{name}") for name, field in fields.items()}
+        return _built(lambda: cls(**blank), where)
+    if not dataclasses.is_dataclass(present):
+        raise UserError(f"{where}: the base has no such part; name a kind, e.g. kind = 'SpanMasks'")
+    return _changed(present, fields, where)
+
+
+def _number(change: Any, present: Any, where: str) -> Any:
+    """Let a whole number stand for a real one, and refuse a value of another type."""
+    if isinstance(present, float) and type(change) is int:
+        return float(change)
+    if present is not None and type(change) is not type(present):
+        raise UserError(
+            f"{where}: {change!r}; expected a {type(present).__name__} like {present!r}"
+        )
+    return change
+
+
+def _part(kind: str, where: str) -> type[Any]:
+    try:
+        return part(kind if ":" in kind else f"pretraining.{_CORE[kind]}:{kind}")
+    except KeyError:
+        raise UserError(f"{where}: no kind {kind!r}; expected one of {', '.join(_CORE)}") from None
+
+
+def _built(make: Callable[[], Any], where: str) -> Any:
+    try:
+        return make()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {error}; see the field's docstring") from error

@@ -1,0 +1,74 @@
+"""`pretrain`: recipe and audio from the command line, training, probes on the way, and the figure."""
+
+import dataclasses
+from pathlib import Path
+
+from rich.console import Console
+
+from probe_bench.cache import default_root
+from probe_bench.config import PretrainConfig
+from probe_bench.corpora import load_corpora
+from probe_bench.encoders.pretraining.distributed import process_group
+from probe_bench.encoders.pretraining.gather import rank
+from probe_bench.encoders.pretraining.presets import find_recipe
+from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
+from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.encoders.pretraining.sources import Source, join, open_sources
+from probe_bench.encoders.pretraining.tape import load_tape
+from probe_bench.errors import UserError
+from probe_bench.folders import make_folder
+from probe_bench.gather import pick_device
+from probe_bench.probing_steps import StepProbes
+from probe_bench.reports.training import draw_training
+
+__all__ = ["pretrain"]
+
+
+def pretrain(config: PretrainConfig) -> int:
+    """Pretrain a system, draw its monitors, and name the checkpoint."""
+    console = Console()
+    make_folder(config.out)
+    recipe = find_recipe(config.system, config.preset)
+    if config.steps is not None:
+        recipe = dataclasses.replace(recipe, steps=config.steps)
+    with process_group(str(pick_device(config.device))) as device:
+        source, names = _audio(config, recipe)
+        probes = StepProbes(config=config)
+        options = TrainOptions(
+            out=config.out,
+            seed=config.seed,
+            device=device,
+            checkpoint_every=config.checkpoint_every,
+            monitor_every=config.monitor_every,
+            workers=config.workers,
+            compiled=config.compile,
+            stop_on_collapse=config.stop_on_collapse,
+            observe=probes.measure if config.probe_every else None,
+            observe_every=config.probe_every,
+        )
+        try:
+            checkpoint = train(recipe, source, options, corpora=names, console=console)
+        finally:
+            if rank() == 0 and (config.out / "log.csv").exists():
+                figure = draw_training(config.out)
+    if rank() == 0:
+        console.print(f"figure: {figure}", soft_wrap=True)
+        console.print(f"checkpoint: {checkpoint}", soft_wrap=True)
+    return 0
+
+
+def _audio(config: PretrainConfig, recipe: Recipe) -> tuple[Source, tuple[str, ...]]:
+    """Open what the command line names; return it and its names."""
+    root = config.cache or default_root()
+    words = () if config.corpus == ("none",) else config.corpus
+    if not words and not config.audio:
+        raise UserError("nothing to train on; name a --corpus or give --audio FOLDER")
+    sources: list[Source] = []
+    if words:
+        corpora = load_corpora(words, root)
+        sources.append(load_tape(corpora, recipe.sample_rate_hz, recipe.crop_samples))
+        words = tuple(corpus.name for corpus in corpora)
+    if config.audio:
+        sources.append(open_sources(config.audio, recipe.sample_rate_hz, root))
+    names = (*words, *(Path(word).name for word in config.audio))
+    return join(sources), names
