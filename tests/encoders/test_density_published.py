@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from probe_bench.encoders.density_jepa.decoder import WaveDecoderShape
 from probe_bench.encoders.density_jepa.frontend import DensityStem, DensityStemShape
+from probe_bench.encoders.density_jepa.fsq import FsqShape, codes_of, quantise
 from probe_bench.encoders.density_jepa.predictor import ConvPredictor, ConvPredictorShape
 from probe_bench.encoders.pretraining.conformer import Conformer, ConformerShape
 from probe_bench.encoders.pretraining.masks import Grid, select
@@ -40,6 +42,15 @@ _STEM = [
     (r"gate\.offsets", "gaatn_gate.gaa.mean_offsets"),
     (r"gate\.raw_widths", "gaatn_gate.gaa.log_sigma"),
     (r"gate\.alpha", "gaatn_gate.alpha"),
+]
+_DECODER = [
+    (r"^inward", "bottleneck_unproj"),
+    (r"^blocks", "decoder"),
+    (r"^out\b", "output_conv"),
+    (r"(\d)\.conv\.", r"\1.deconv."),
+    (r"residual", "mrf.resblocks"),
+    (r"dilated", "convs1"),
+    (r"plain", "convs2"),
 ]
 _PREDICTOR = [
     (r"^inward", "predictor.0"),
@@ -127,3 +138,16 @@ def test_predictor(
         [-0.671539, 0.619255, -0.572228, -0.079211, 0.044663, -0.522039, 0.791946, -0.597744],
     ]  # frames 6 and 22: the second row of each hidden run, and the third
     torch.testing.assert_close(rows[[1, 6], :8], torch.tensor(expected), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_waveform_decoder() -> None:
+    decoder = WaveDecoderShape(channels=(8, 6, 4), strides=(5, 4)).build(16)
+    _fill(decoder, _DECODER)
+    x = (2 * torch.sin(torch.arange(80).float() * 1.7)).view(1, 16, 5).transpose(1, 2)
+    shape = FsqShape(dims=16)
+    decoded = decoder(codes_of(quantise(x, shape), shape))
+    assert decoded.shape == (1, 104)
+    expected = [0.182035, -0.017769, -0.079368, -0.051154, -0.104881, -0.07794]
+    expected += [-0.089737, -0.119166, -0.062857, -0.163495, -0.043938, -0.014527]
+    torch.testing.assert_close(decoded[0, ::9], torch.tensor(expected), atol=1e-4, rtol=1e-4)
