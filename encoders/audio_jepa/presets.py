@@ -4,6 +4,7 @@
 """
 
 from dataclasses import replace
+from typing import Any
 
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
 from probe_bench.encoders.pretraining.patches import MelPatchesShape
@@ -16,7 +17,7 @@ from probe_bench.encoders.pretraining.transformer import TransformerShape
 
 __all__ = ["LOG_MEL", "PRESETS"]
 
-LOG_MEL = {"mean": -2.6, "std": 3.3}
+LOG_MEL: dict[str, Any] = {"mean": -2.6, "std": 3.3}
 """Of the log-mel of standardised embedded speech, 25 ms windows at 16 kHz."""
 
 _PAPER = Recipe(

@@ -103,4 +103,5 @@ def convolve(
     samples = waveform.shape[1]
     size = samples + kernel.shape[1] - 1
     spectrum = torch.fft.rfft(waveform, size) * torch.fft.rfft(kernel, size)
-    return torch.fft.irfft(spectrum, size)[:, :samples]
+    convolved: Tensor = torch.fft.irfft(spectrum, size)
+    return convolved[:, :samples]

@@ -74,8 +74,8 @@ class BatchMaker:
             recipe.batch_size, recipe.grid, rng, progress=step / recipe.steps
         )
         # Rows hold all clips once for every copy: each copy is shared out by itself.
-        context = masks.context.unflatten(0, (-1, recipe.batch_size))[:, self._mine]
-        targets = masks.targets.unflatten(0, (-1, recipe.batch_size))[:, self._mine]
+        context = masks.context.view(-1, recipe.batch_size, recipe.grid.tokens)[:, self._mine]
+        targets = masks.targets.view(-1, recipe.batch_size, *masks.targets.shape[1:])[:, self._mine]
         return Masks(context=context.flatten(0, 1), targets=targets.flatten(0, 1))
 
     def _augment(self, waveform: Tensor, step: int, view: int) -> Tensor:

@@ -97,9 +97,10 @@ def is_ours(path: Path) -> bool:
         return True
     try:
         with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("format", "").startswith("probe-bench")
+            stated: str = (file.metadata() or {}).get("format", "")
     except (SafetensorError, OSError):
         return path.suffix == ".safetensors"
+    return stated.startswith("probe-bench")
 
 
 def _parse(path: Path, config: str, tensors: Mapping[str, Tensor]) -> Checkpoint:

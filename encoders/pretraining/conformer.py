@@ -13,6 +13,8 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from probe_bench.encoders.pretraining.stack import BlockStack
+
 __all__ = ["Conformer", "ConformerShape"]
 
 
@@ -160,7 +162,7 @@ class ConformerBlock(nn.Module):
         return self.norm(x)  # type: ignore[no-any-return]
 
 
-class Conformer(nn.Module):
+class Conformer(BlockStack):
     """Stack of blocks; weights start truncated-normal (std 0.02) with zero bias."""
 
     def __init__(self, shape: ConformerShape) -> None:

@@ -11,6 +11,7 @@ from probe_bench.encoders.pretraining.gather import n_rows, world_size
 from probe_bench.encoders.pretraining.masks import Selection, chosen_rows, gather_tokens
 from probe_bench.encoders.pretraining.objective import token_loss
 from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.encoders.pretraining.stack import BlockStack
 from probe_bench.encoders.pretraining.targets import build_targets
 from probe_bench.encoders.pretraining.teacher import frozen_copy, update_ema
 
@@ -122,13 +123,14 @@ class Jepa(nn.Module):
         tokens: Float[Tensor, "batch tokens dim"],
     ) -> list[Float[Tensor, "batch tokens dim"]]:
         """Outputs of the teacher's blocks on the whole clip; the last one normed if so asked."""
-        transformer = self.teacher
+        transformer: nn.Module = self.teacher
         if isinstance(self.teacher, Backbone):
             tokens = self.teacher.tokens(self.teacher.frontend.features(waveform))
             transformer = self.teacher.transformer
+        assert isinstance(transformer, BlockStack)
         outputs: list[Tensor] = transformer(tokens.detach())
         if self.recipe.targets.final_norm:
-            outputs[-1] = transformer.norm(outputs[-1])  # type: ignore[operator]
+            outputs[-1] = transformer.norm(outputs[-1])
         return outputs
 
     def _wanted(self, outputs: list[Tensor], targets: Selection) -> Tensor:

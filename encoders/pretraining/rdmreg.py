@@ -68,7 +68,7 @@ def sliced_wasserstein(
 
 def unit_scale(shape: float) -> float:
     """Scale that gives GN_p unit variance: its variance is p^(2/p) Gamma(3/p) / Gamma(1/p)."""
-    spread = shape ** (1 / shape) * math.sqrt(math.gamma(3 / shape) / math.gamma(1 / shape))
+    spread: float = shape ** (1 / shape) * math.sqrt(math.gamma(3 / shape) / math.gamma(1 / shape))
     return 1 / spread
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from torch import nn
-
 from probe_bench.encoders.pretraining.augment import Augment
 from probe_bench.encoders.pretraining.cuts import CropRule
 from probe_bench.encoders.pretraining.frontend import FrontendShape, grid
@@ -18,6 +16,7 @@ from probe_bench.encoders.pretraining.predictor import PredictorShape
 from probe_bench.encoders.pretraining.projector import ProjectorShape
 from probe_bench.encoders.pretraining.rdmreg import RdmReg
 from probe_bench.encoders.pretraining.sigreg import SigReg
+from probe_bench.encoders.pretraining.stack import BlockStack
 from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
 from probe_bench.encoders.pretraining.views import ViewRule
@@ -37,7 +36,7 @@ class EncoderShape(Protocol):
     @property
     def depth(self) -> int: ...  # noqa: D102
 
-    def build(self) -> nn.Module:
+    def build(self) -> BlockStack:
         """Make the module."""
         ...
 

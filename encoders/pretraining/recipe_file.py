@@ -65,7 +65,8 @@ def load_recipe(path: Path, preset: Callable[[str, str], Recipe]) -> Recipe:
     base = changes.pop("base", None)
     if not isinstance(base, str) or base.count("/") != 1:
         raise UserError(f'{path}: base is {base!r}; expected base = "SYSTEM/PRESET" as first line')
-    recipe = _changed(preset(*base.split("/")), changes, f"{path}")
+    system, _, name = base.partition("/")
+    recipe: Recipe = _changed(preset(system, name), changes, f"{path}")
     return dataclasses.replace(recipe, preset=path.stem)
 
 

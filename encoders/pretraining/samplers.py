@@ -155,7 +155,7 @@ class BlockMasks:
         """Draw rectangles of one size for the whole batch."""
         size = _rectangle(grid, self.scale, self.aspect, rng)
         drawn = _place(size, batch * self.groups * self.blocks, grid, rng)
-        targets = drawn.reshape(batch, self.groups, self.blocks, grid.tokens).any(2)
+        targets = np.logical_or.reduce(drawn.reshape(batch, self.groups, self.blocks, -1), axis=2)
         return _with_context(targets, grid, self.context_scale, self.min_keep, rng)
 
 
@@ -280,7 +280,7 @@ def _with_context(
 ) -> Masks:
     """Add the context: one rectangle less all targets, the same number of tokens in every row."""
     size = _rectangle(grid, scale, (grid.frames / grid.bands,) * 2, rng)
-    free = ~targets.any(1)
+    free = ~np.logical_or.reduce(targets, axis=1)
     context = _place(size, len(targets), grid, rng) & free
     short = context.sum(1) < min_keep
     context[short] = free[short]

@@ -84,8 +84,8 @@ class Trainer:
         self.optimiser.step()
         row: Row = {"step": step + 1} | _losses(output) | {"lr": lr, "grad_norm": norm.item()}
         if isinstance(self.model, Jepa) and recipe.teacher is not None:
-            row["ema"] = recipe.teacher.rate(step, recipe.steps)
-            self.model.update_teacher(row["ema"])
+            row["ema"] = rate = recipe.teacher.rate(step, recipe.steps)
+            self.model.update_teacher(rate)
         return row | self._monitor(batch, output) if monitored else row
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.masks import Grid
+from probe_bench.encoders.pretraining.stack import BlockStack
 
 __all__ = ["Transformer", "TransformerShape", "sincos_positions"]
 
@@ -88,7 +89,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -
     return attended
 
 
-class Transformer(nn.Module):
+class Transformer(BlockStack):
     """Stack of blocks; linear layers start Xavier-uniform with zero bias."""
 
     def __init__(self, shape: TransformerShape) -> None:
