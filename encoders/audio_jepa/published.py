@@ -23,6 +23,7 @@ from probe_bench.encoders.pretraining.published import (
     describe,
     head_count,
     odd_positions,
+    other,
     read_tensors,
     shape_of,
 )
@@ -70,13 +71,11 @@ def read(path: Path, which: str) -> tuple[Recipe, dict[str, Tensor]]:
         heads=head_count(dim, path),
         mlp_ratio=hidden / dim,
     )
-    recipe = describe(
-        _preset(tensors, prefix, path), part, encoder.depth, encoder=encoder
-    )
+    recipe = describe(_preset(tensors, prefix, path), part, encoder.depth, encoder=encoder)
     places = _places(recipe.grid.tokens, dim)
     places |= block_places("blocks.", encoder.depth, _BLOCK, dim, hidden)
     places = {f"{prefix}{name}": place for name, place in places.items()}
-    named = adopt(tensors, places, (*PREFIXES.values(), "predictor."), path)
+    named = adopt(tensors, places, (PREFIXES[other(part)], "predictor."), path)
     # Conv2d kernels of 1 x 16 frames x 16 bands: the pixel order of our patches.
     named["frontend.projection.weight"] = named["frontend.projection.weight"].flatten(1)
     return recipe, named | odd_positions(named.pop("positions")[0], recipe.grid)

@@ -29,6 +29,7 @@ __all__ = [
     "describe",
     "head_count",
     "odd_positions",
+    "other",
     "read_tensors",
     "shape_of",
 ]
@@ -76,7 +77,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             ".ckpt, .bin or .safetensors; download it again"
         ) from error
     found = found.get("state_dict", found) if isinstance(found, Mapping) else {}
-    tensors = {_bare(n): t.float() for n, t in found.items() if isinstance(t, Tensor)}
+    # A copy: the file is only mapped into memory, and may be written again while the copy lives.
+    tensors = {
+        _bare(n): t.to(torch.float32, copy=True) for n, t in found.items() if isinstance(t, Tensor)
+    }
     if not tensors:
         raise CheckpointError(
             f"{path}: no tensors found; expected a state_dict; give the model's checkpoint file"
@@ -111,6 +115,11 @@ def _bare(name: str) -> str:
     for wrapper in _WRAPPERS:
         name = name.removeprefix(wrapper).replace(f".{wrapper}", ".")
     return name
+
+
+def other(part: Part) -> Part:
+    """The part that was not chosen."""
+    return "student" if part == "teacher" else "teacher"
 
 
 def choose(

@@ -21,6 +21,7 @@ from probe_bench.encoders.pretraining.published import (
     describe,
     head_count,
     odd_positions,
+    other,
     read_tensors,
     shape_of,
 )
@@ -97,7 +98,7 @@ def read(path: Path, which: str) -> tuple[Recipe, dict[str, Tensor]]:
     places = _stem_places(stem, dim)
     places |= block_places(layers, encoder.depth, _BLOCK, dim, hidden)
     places |= _other_places(PREFIXES[part], recipe.grid.tokens, dim)
-    named = adopt(tensors, places, (*PREFIXES.values(), *_BESIDE), path)
+    named = adopt(tensors, places, (PREFIXES[other(part)], *_BESIDE), path)
     table = named.pop("positions").view(microphones, -1, dim)
     return recipe, named | odd_positions(table.transpose(0, 1).flatten(0, 1), recipe.grid)
 

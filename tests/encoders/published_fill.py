@@ -66,7 +66,9 @@ def waveform(channels: int, samples: int, sample_rate_hz: int) -> Tensor:
     return torch.from_numpy(np.stack(rows).astype(np.float32))
 
 
-def unfold_names(shapes: Mapping[str, Sequence[int]], depths: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+def unfold_names(
+    shapes: Mapping[str, Sequence[int]], depths: Mapping[str, int]
+) -> dict[str, tuple[int, ...]]:
     """Write out the blocks: `encoder.layers.{n}.norm1.bias` stands for `depths["encoder"]` tensors."""
     names: dict[str, tuple[int, ...]] = {}
     for name, shape in shapes.items():

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torchaudio.compliance import kaldi
 
 from probe_bench.encoders.pretraining.patches import MelPatchesShape, bring_to_peak
@@ -32,7 +32,9 @@ def _noise(*shape: int) -> torch.Tensor:
     ("sample_rate_hz", "bands", "hop", "window"),
     [(32_000, 128, 1250, 3125), (32_000, 96, 625, 1562), (16_000, 80, 160, 400)],
 )
-def test_kaldi_log_mel_equals_torchaudio(sample_rate_hz, bands, hop, window):
+def test_kaldi_log_mel_equals_torchaudio(
+    sample_rate_hz: int, bands: int, hop: int, window: int
+) -> None:
     waveform = bring_to_peak(_noise(2, 40_000))
     ours = kaldi_log_mel(
         waveform, sample_rate_hz, bands=bands, hop_samples=hop, window_samples=window
@@ -49,7 +51,7 @@ def test_kaldi_log_mel_equals_torchaudio(sample_rate_hz, bands, hop, window):
         torch.testing.assert_close(row, theirs, atol=2e-5, rtol=1e-5)
 
 
-def test_ten_seconds_give_the_release_16_by_8_patches_whose_last_frames_are_zero():
+def test_ten_seconds_give_the_release_16_by_8_patches_whose_last_frames_are_zero() -> None:
     patches = _RELEASE.build(32_000, 32).features(_noise(1, 320_000))
     assert patches.shape == (1, 128, 256)
     assert (_RELEASE.frames(320_000), _RELEASE.token_bands) == (16, 8)
@@ -58,14 +60,14 @@ def test_ten_seconds_give_the_release_16_by_8_patches_whose_last_frames_are_zero
     assert (last[:, :14] != 0).all()
 
 
-def test_silence_stays_finite_and_a_constant_is_silence():
+def test_silence_stays_finite_and_a_constant_is_silence() -> None:
     waveform = torch.stack([torch.zeros(40_000), torch.full((40_000,), 0.3)])
     patches = _RELEASE.build(32_000, 32).features(waveform)
     assert patches.isfinite().all()
     assert patches.unique().tolist() == pytest.approx([-15.9424, 0.0], abs=1e-3)
 
 
-def test_frames_and_min_samples_say_what_the_patches_are():
+def test_frames_and_min_samples_say_what_the_patches_are() -> None:
     frontend = _RELEASE.build(32_000, 32)
     least = _RELEASE.min_samples
     for samples in (least, least + 19_999, least + 20_000, 100_000):
@@ -74,7 +76,7 @@ def test_frames_and_min_samples_say_what_the_patches_are():
     assert _RELEASE.frames(least - 1) == _RELEASE.frames(100) == 0
 
 
-def test_a_click_lights_the_patch_that_holds_it():
+def test_a_click_lights_the_patch_that_holds_it() -> None:
     shape = _RELEASE
     centre = shape.first_frame_samples + 3 * shape.stride_samples
     waveform = torch.zeros(1, 320_000)
@@ -83,7 +85,7 @@ def test_a_click_lights_the_patch_that_holds_it():
     assert loudness[:15].argmax() == 3  # the sixteenth holds the zeros of the padding
 
 
-def test_stem_of_two_microphones_equals_two_stems():
+def test_stem_of_two_microphones_equals_two_stems() -> None:
     stem = _NAT.build(16_000, 32)
     waveform = _noise(3, 2, 4_000)
     frames = stem.features(waveform)
@@ -99,7 +101,7 @@ def test_stem_of_two_microphones_equals_two_stems():
         torch.testing.assert_close(mine, y.transpose(1, 2), atol=1e-5, rtol=1e-4)
 
 
-def test_tokens_of_one_frame_stand_side_by_side():
+def test_tokens_of_one_frame_stand_side_by_side() -> None:
     stem = _NAT.build(16_000, 32)
     frames = stem.features(_noise(2, 2, 4_000))
     tokens = stem.project(frames).unflatten(1, (-1, 2))
@@ -108,7 +110,7 @@ def test_tokens_of_one_frame_stand_side_by_side():
     torch.testing.assert_close(tokens[:, :, 1], one)
 
 
-def test_mono_is_heard_by_both_microphones():
+def test_mono_is_heard_by_both_microphones() -> None:
     stem = _NAT.build(16_000, 32)
     mono = _noise(2, 4_000)
     torch.testing.assert_close(
@@ -116,7 +118,7 @@ def test_mono_is_heard_by_both_microphones():
     )
 
 
-def test_stem_says_its_place_in_time():
+def test_stem_says_its_place_in_time() -> None:
     shape = ConvStemShape()
     assert (shape.min_samples, shape.first_frame_samples) == (240, Fraction(120))
     assert (shape.frames(32_160), shape.frames(32_000), shape.frames(239)) == (200, 199, 0)

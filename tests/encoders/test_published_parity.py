@@ -1,33 +1,37 @@
 """Published files load so that every layer equals the authors' code (see golden/published-*.json)."""
 
-import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from probe_bench.encoders.audio_jepa import published as audio_jepa
 from probe_bench.encoders.pretraining.backbone import Backbone
+from probe_bench.encoders.pretraining.jepa import Jepa
 from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.transformer import sincos_positions
 from probe_bench.encoders.wavjepa import published as wavjepa
+from probe_bench.encoders.wavjepa_nat import presets as wavjepa_nat
 
 from .published_fill import describe, fill_all, golden, unfold_names, waveform
 
 _Read = Callable[[Path, str], tuple[Recipe, dict[str, Tensor]]]
-_READ: dict[str, _Read] = {"audio-jepa": audio_jepa.read, "wavjepa": wavjepa.read}
+_READ: dict[str, _Read] = {"audio": audio_jepa.read, "wavjepa": wavjepa.read}
 _SMALL = ["audio-jepa-small", "audio-jepa-code-small", "wavjepa-small", "wavjepa-nat-small"]
 _BASE = ["audio-jepa-base", "wavjepa-base", "wavjepa-nat-base"]
 _SIZES = [*_SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in _BASE)]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("published")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("published")
+    yield path
+    shutil.rmtree(path)  # base files are large
 
 
 def _file(name: str, folder: Path) -> Path:
@@ -40,9 +44,13 @@ def _file(name: str, folder: Path) -> Path:
     return path
 
 
+def _read(name: str, path: Path, which: str) -> tuple[Recipe, dict[str, Tensor]]:
+    return _READ[name.partition("-")[0]](path, which)
+
+
 def _load(path: Path, name: str, which: str) -> tuple[Recipe, Backbone]:
     """Load as the suite does: the file's position table takes the place of the computed one."""
-    recipe, tensors = _READ[name.split("-")[0].replace("audio", "audio-jepa")](path, which)
+    recipe, tensors = _read(name, path, which)
     backbone = Backbone(recipe).eval()
     backbone.positions.copy_(tensors.pop("positions", backbone.positions))
     backbone.load_state_dict(tensors)
@@ -95,8 +103,8 @@ def test_every_layer_equals_the_authors_code(name: str, which: str, folder: Path
 def test_the_default_is_what_the_authors_evaluate(folder: Path) -> None:
     for name, part in (("audio-jepa-small", "teacher"), ("wavjepa-small", "student")):
         path = _file(name, folder)
-        recipe, tensors = _READ["audio-jepa" if "audio" in name else "wavjepa"](path, "")
-        _, chosen = _READ["audio-jepa" if "audio" in name else "wavjepa"](path, part)
+        recipe, tensors = _read(name, path, "")
+        _, chosen = _read(name, path, part)
         assert recipe.export == part
         assert all(torch.equal(tensors[n], chosen[n]) for n in chosen)
 
@@ -104,7 +112,9 @@ def test_the_default_is_what_the_authors_evaluate(folder: Path) -> None:
 def test_student_and_teacher_share_the_stem_of_wavjepa_only(folder: Path) -> None:
     for name, shared in (("wavjepa-small", True), ("audio-jepa-small", False)):
         path = _file(name, folder)
-        parts = [_load(path, name, which)[1].frontend.projection for which in ("student", "teacher")]
+        parts = [
+            _load(path, name, which)[1].frontend.projection for which in ("student", "teacher")
+        ]
         assert torch.equal(parts[0].weight, parts[1].weight) is shared
 
 
@@ -118,7 +128,7 @@ def test_wavjepa_s_position_table_is_the_computed_one() -> None:
 
 def test_audio_jepa_s_table_codes_frequency_first() -> None:
     expected = golden("audio-jepa-base")["table"]
-    ours = sincos_positions(audio_jepa.PRESETS["base"].grid, 768)
+    ours = sincos_positions(audio_jepa.PRESETS["paper"].grid, 768)
     swapped = torch.cat([ours[:, 384:], ours[:, :384]], dim=1)
     for statistic, value in describe(swapped, "table", len(expected["values"])).items():
         np.testing.assert_allclose(value, expected[statistic], atol=1e-5)
@@ -136,31 +146,34 @@ def test_wavjepa_nat_s_table_tells_microphones_by_constants() -> None:
         np.testing.assert_allclose(value, expected[statistic], atol=1e-5)
 
 
+_ENCODER = ("encoder", "extract_audio", "feature_norms", "post_extraction_mapper")
+_PREDICTOR = ("predictor", "decoder", "decoder_to_encoder_mapper", "encoder_to_decoder_mapper")
+
+
 @pytest.mark.parametrize(
-    ("name", "encoder", "predictor"),
+    ("name", "recipe", "encoder_millions", "predictor_millions"),
     [
-        ("audio-jepa-base", 85_253_376, 11_238_912),
-        ("wavjepa-base", 85_056_000, 21_294_336),
-        ("wavjepa-nat-base", 85_056_000, 21_294_336),
+        ("audio-jepa-base", audio_jepa.PRESETS["paper"], 85.25, 11.24),
+        ("wavjepa-base", wavjepa.PRESETS["base"], 85.06 + 4.07, 21.29 + 0.59),
+        ("wavjepa-nat-base", wavjepa_nat.PRESETS["base"], 85.06 + 7.75, 21.29 + 0.59),
     ],
 )
-def test_base_counts_are_the_published_ones(name: str, encoder: int, predictor: int) -> None:
-    """recipes.md: 85.25 M + 11.24 M (Audio-JEPA), 85.06 M + 21.3 M (WavJEPA), tables aside."""
-    parameters: dict[str, Any] = golden(name)["parameters"]
-    tables = parameters["position_tables"]
-    audio = name.startswith("audio")
-    theirs = parameters["encoder"] - audio * tables["encoder"]
-    theirs_predictor = (
-        parameters["predictor"] - tables["predictor"] if audio else parameters["decoder"]
-    )
-    assert (theirs, theirs_predictor) == (encoder, predictor)
-    preset = (audio_jepa if audio else wavjepa).PRESETS["base"]
+def test_base_presets_have_the_published_number_of_parameters(
+    name: str, recipe: Recipe, encoder_millions: float, predictor_millions: float
+) -> None:
+    theirs: dict[str, Any] = golden(name)["parameters"]
+    # Audio-JEPA's modules hold their fixed tables as parameters, and the mask token;
+    # WavJEPA's hold neither.
+    tables = theirs["position_tables"] if "predictor" in theirs else {}
+    mask_token = 0 if "predictor" in theirs else 384
+    encoder = sum(theirs.get(part, 0) for part in _ENCODER) - tables.get("encoder", 0)
+    predictor = sum(theirs.get(part, 0) for part in _PREDICTOR) - tables.get("predictor", 0)
     with torch.device("meta"):
-        backbone = Backbone(preset)
-    assert sum(p.numel() for p in backbone.transformer.parameters()) == encoder - (
-        audio * (256 * 768 + 768)
-    )
-    if name != "wavjepa-nat-base":
-        stem = ("extract_audio", "feature_norms", "post_extraction_mapper")
-        outside = 256 * 768 + 768 if audio else sum(parameters[part] for part in stem)
-        assert sum(p.numel() for p in backbone.frontend.parameters()) == outside
+        ours = Jepa(recipe)
+    assert _count(ours.encoder) == encoder == pytest.approx(encoder_millions * 1e6, abs=1e4)
+    assert _count(ours.predictor) == predictor + mask_token
+    assert predictor == pytest.approx(predictor_millions * 1e6, abs=1e4)
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
