@@ -21,6 +21,7 @@ from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.sources import Source
 from probe_bench.encoders.pretraining.trainer import Trainer
 from probe_bench.encoders.pretraining.training_log import TrainingLog, progress
+from probe_bench.encoders.pretraining.training_record import TrainingRecord
 from probe_bench.errors import CheckpointError, UserError
 
 __all__ = ["CHECKPOINT", "TrainOptions", "train"]
@@ -33,7 +34,8 @@ class TrainOptions:
     """How a training runs; nothing here changes what is learnt but `seed`.
 
     Attributes:
-        out: Folder; gets `checkpoint.safetensors`, `log.csv` and TensorBoard events.
+        out: Folder; gets `checkpoint.safetensors`, `log.csv`, `pretrain.json` and TensorBoard
+            events.
         seed: Of initialisation, crops, masks and everything else that is drawn.
         device: `cpu`, `cuda` ...
         checkpoint_every: Steps between checkpoints.
@@ -146,6 +148,9 @@ def _lead(
     """Do the steps of the process that logs, writes checkpoints and watches for collapse."""
     path = options.out / CHECKPOINT
     title = f"{blank.recipe.system} {blank.recipe.preset}"
+    record = TrainingRecord.open(
+        options.out, blank, device=options.device, compiled=options.compiled, done=steps.start
+    )
     with (
         contextlib.closing(TrainingLog.open(options.out, steps.start)) as log,
         progress(console, title, steps=len(steps) + steps.start, done=steps.start) as show,
@@ -163,6 +168,7 @@ def _lead(
             if stop or observed or _due(step, options.checkpoint_every, steps):
                 state = dataclasses.replace(blank, step=step + 1, tensors=trainer.tensors())
                 checkpoints.write(state, path)
+                record.write(step + 1)
             if kind and log.verdicts[-options.patience - 1 : -options.patience] != [kind]:
                 _warn(console, step + 1, kind)
             if stop:

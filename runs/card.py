@@ -1,0 +1,95 @@
+"""Write a bundled checkpoint's model card: card.py SYSTEM TRAINING RUN.
+
+TRAINING is the folder that `pretrain` wrote, RUN the one that `run --encoder SYSTEM` wrote.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from probe_bench.reports.tables import name_series
+from probe_bench.reports.terminal import LEGEND
+from probe_bench.reports.views import headline_groups
+from probe_bench.rows import read_rows
+
+_ROOT = Path(__file__).parents[1]
+_MONITORS = {
+    "rank_encoder": "effective rank, encoder",
+    "rank_teacher": "effective rank, teacher",
+    "rank_stem": "effective rank, stem",
+    "rank_projected": "effective rank, projector",
+    "nonzero_projected": "non-zero share, projector",
+    "std_time": "std over a clip's tokens",
+    "std_batch": "std between clips",
+    "teacher_cosine": "teacher-student cosine",
+    "loss": "loss",
+    "verdict": "verdict",
+}
+
+
+def main(system: str, training: Path, run: Path) -> None:
+    """Write the card and its figure."""
+    record = json.loads((training / "pretrain.json").read_text())
+    log = pd.read_csv(training / "log.csv")
+    figure = _ROOT / "docs" / "cards" / f"{system}.png"
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(training / "training.png", figure)
+    parts = [
+        f"# {system} tiny: model card",
+        f"Made by `runs/tiny.sh {system}`: {_training(record)}. MIT, like the code; the training "
+        "audio is synthesised by the suite itself.",
+        "## Probes",
+        "Test score at the layer picked on validation data, with 95 % intervals. *Twin* is the same "
+        f"architecture at random initialisation. {LEGEND}.",
+        _probes(system, run),
+        "## Monitors at the end",
+        _table([(text, log[name].iloc[-1]) for name, text in _MONITORS.items() if name in log]),
+        f"![Monitors over training](../../docs/cards/{system}.png)",
+        "## Recipe",
+        "```json\n" + json.dumps(record["recipe"], indent=1) + "\n```",
+    ]
+    if record["masks"]:
+        masks = record["masks"]
+        parts[5:5] = [
+            "## Realised masks",
+            f"{masks['visible_fraction']:.1%} of the tokens visible, {masks['target_fraction']:.1%} "
+            f"predicted, hidden gaps of {masks['mean_hidden_gap_ms']:.0f} ms on average.",
+        ]
+    card = _ROOT / "encoders" / system.replace("-", "_") / "CARD.md"
+    card.write_text("\n\n".join(parts) + "\n")
+    print(card)
+
+
+def _training(record: dict[str, Any]) -> str:
+    machine = record["machine"]
+    return (
+        f"{record['step']} steps on {' and '.join(record['corpora'])} with seed {record['seed']}, "
+        f"{record['seconds'] / 60:.0f} minutes on {machine['device']} "
+        f"({machine['threads']} thread{'s' * (machine['threads'] > 1)})"
+    )
+
+
+def _probes(system: str, run: Path) -> str:
+    """One line a task, with the baselines that stand in every report."""
+    lines = ["| task | metric | layer | score | twin | log-mel | chance |", "|---" * 7 + "|"]
+    for group in headline_groups(name_series(read_rows(run / "results.csv"))):
+        for line in group.lines:
+            if line.name == system:
+                baselines = [f"{b.sign} {b.value}" if b else "" for b in line.baselines]
+                cells = [group.task, group.metric, line.layer, f"{line.value} {line.interval}"]
+                lines.append(f"| {' | '.join([*cells, *baselines])} |")
+    return "\n".join(lines)
+
+
+def _table(pairs: list[tuple[str, object]]) -> str:
+    lines = ["| monitor | value |", "|---|---|"]
+    lines += [f"| {k} | {f'{v:.4g}' if isinstance(v, float) else v} |" for k, v in pairs]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
