@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ class Batches:
     rule: CropRule
 
     def __call__(self, step: int) -> torch.Tensor:
+        """Make the batch of one step."""
         rng = np.random.default_rng((0, step))
         cuts = plan(self.source, self.rule, seed=0, step=step, rng=rng)
         return self.source.read(cuts, self.rule.crop_samples)
@@ -101,9 +103,8 @@ def measure(
     for kind, source in sources.items():
         for name, rule in ((kind, one), (f"{kind}, 8 a clip", eight)):
             for workers in (0, 1, 2):
-                make = Batches(source, rule)
-                ways[f"{name}, {workers} workers"] = lambda make=make, workers=workers: prefetched(
-                    make, range(25), workers=workers
+                ways[f"{name}, {workers} workers"] = partial(
+                    prefetched, Batches(source, rule), range(40), workers=workers
                 )
     best = dict.fromkeys(ways, 0.0)
     for _ in range(rounds):

@@ -19,7 +19,7 @@ from probe_bench.encoders.pretraining.decoding import (
     decode_span,
     read_header,
 )
-from probe_bench.errors import CorpusError
+from probe_bench.errors import AudioError, CorpusError
 
 __all__ = ["AudioFiles", "find_files"]
 
@@ -35,40 +35,56 @@ class AudioFiles:
         timeline: Their lengths at `sample_rate_hz`.
         sample_rate_hz: Rate of the crops.
         contents: Digest of names, sizes and lengths.
+        left_out: A line for each file that is not usable.
     """
 
     paths: tuple[str, ...]
     timeline: Timeline
     sample_rate_hz: int
     contents: str
+    left_out: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls, paths: Sequence[Path], sample_rate_hz: int, *, name: str = "") -> "AudioFiles":
+    def open(
+        cls,
+        paths: Sequence[Path],
+        sample_rate_hz: int,
+        *,
+        skip_bad: bool = False,
+        name: str = "",
+    ) -> "AudioFiles":
         """Read the headers of some files, several at a time; nothing is decoded.
 
         Args:
             paths: Files that soundfile reads.
             sample_rate_hz: Rate of the crops.
+            skip_bad: Leave files out whose header is not usable.
             name: Of all together, for messages.
 
         Raises:
-            AudioError: If a file is not usable audio.
+            AudioError: If a file's header is not usable, and all the more if none is.
             CorpusError: If there are no files.
         """
         if not paths:
             raise CorpusError(f"{name or 'audio files'}: none given; expected at least one file")
         with ThreadPoolExecutor(_THREADS) as threads:
-            headers = list(threads.map(lambda path: read_header(str(path), str(path)), paths))
-            sizes = list(threads.map(os.path.getsize, paths))
-        lengths = [resampled_length(frames, hz, sample_rate_hz) for frames, hz in headers]
-        total = hashlib.sha256()
-        for path, size, header in zip(paths, sizes, headers, strict=True):
-            total.update(f"{path.name}\0{size}\0{header}\n".encode())
+            headers = list(threads.map(_header, paths))
+        broken = [header for header in headers if isinstance(header, AudioError)]
+        if broken and not (skip_bad and len(broken) < len(paths)):
+            raise broken[0]
+        lengths, kept, total = [], [], hashlib.sha256()
+        for path, header in zip(paths, headers, strict=True):
+            if not isinstance(header, AudioError):
+                n_bytes, frames, rate_hz = header
+                kept.append(str(path))
+                lengths.append(resampled_length(frames, rate_hz, sample_rate_hz))
+                total.update(f"{path.name}\0{n_bytes}\0{frames}\0{rate_hz}\n".encode())
         return cls(
-            paths=tuple(str(path) for path in paths),
+            paths=tuple(kept),
             timeline=Timeline(name=name or str(paths[0].parent), lengths=np.array(lengths)),
             sample_rate_hz=sample_rate_hz,
             contents=total.hexdigest(),
+            left_out=tuple(str(error) for error in broken),
         )
 
     @property
@@ -105,6 +121,15 @@ class AudioFiles:
     def _decode(self, clip: int, first: int, n: int) -> Float[Tensor, " n"]:
         path = self.paths[clip]
         return decode_span(path, lambda: path, first=first, n=n, sample_rate_hz=self.sample_rate_hz)
+
+
+def _header(path: Path) -> tuple[int, int, int] | AudioError:
+    """Return bytes, frames and rate, or what is wrong with the file."""
+    try:
+        frames, rate_hz = read_header(str(path), str(path))
+    except AudioError as error:
+        return error
+    return path.stat().st_size, frames, rate_hz
 
 
 def find_files(folder: Path, suffixes: frozenset[str] = SUFFIXES) -> list[Path]:

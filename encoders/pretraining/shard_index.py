@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from probe_bench.encoders.pretraining.decoding import SUFFIXES, read_header
-from probe_bench.errors import CorpusError, UserError
+from probe_bench.errors import AudioError, CorpusError, UserError
 
 __all__ = ["Member", "ShardIndex", "index_shard", "member_name"]
 
@@ -77,6 +77,7 @@ class ShardIndex:
         frames: Samples of each at its own rate.
         rates_hz: Sample rate of each.
         contents: sha256 of names, sizes, samples and rates, in order.
+        broken: A line for each recording whose header is not usable; the others are counted above.
     """
 
     offsets: Int64[np.ndarray, " members"]
@@ -84,6 +85,7 @@ class ShardIndex:
     frames: Int64[np.ndarray, " members"]
     rates_hz: Int64[np.ndarray, " members"]
     contents: str
+    broken: tuple[str, ...]
 
 
 def index_shard(path: Path, cache: Path) -> ShardIndex:
@@ -95,13 +97,13 @@ def index_shard(path: Path, cache: Path) -> ShardIndex:
 
     Raises:
         CorpusError: If the tar is unreadable, compressed, cut off or holds no audio.
-        AudioError: If a recording's header is not usable.
     """
     kept = cache / f"{_key(path)}.npz"
     try:
         with np.load(kept, allow_pickle=False) as arrays:
             held = {field.name: arrays[field.name] for field in fields(ShardIndex)}
-            return ShardIndex(**held | {"contents": str(held["contents"])})
+            broken = tuple(held["broken"].tolist())
+            return ShardIndex(**held | {"contents": str(held["contents"]), "broken": broken})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # not there, or damaged: made (again)
     index = _scan(path)
@@ -129,26 +131,32 @@ def _key(path: Path) -> str:
 
 
 def _scan(path: Path) -> ShardIndex:
-    found = []
+    found: list[tuple[int, int, int, int]] = []
+    broken: list[str] = []
     total = hashlib.sha256()
     with path.open("rb") as file:
         for member in _members(path):
             audio = Member(file.fileno(), member.offset_data, member.size)
-            frames, rate_hz = read_header(audio, f"{path}/{member.name}")
+            try:
+                frames, rate_hz = read_header(audio, f"{path}/{member.name}")
+            except AudioError as error:
+                broken.append(str(error))
+                continue
             found.append((member.offset_data, member.size, frames, rate_hz))
             total.update(f"{member.name}\0{member.size}\0{frames}\0{rate_hz}\n".encode())
-    if not found:
+    if not found and not broken:
         raise CorpusError(
             f"{path}: no audio in this tar; expected members named like 000000.flac or .wav; "
             "leave it out"
         )
-    offsets, sizes, frames_, rates_hz = np.array(found, dtype=np.int64).T
+    offsets, sizes, frames_, rates_hz = np.array(found, dtype=np.int64).reshape(-1, 4).T
     return ShardIndex(
         offsets=offsets,
         sizes=sizes,
         frames=frames_,
         rates_hz=rates_hz,
         contents=total.hexdigest(),
+        broken=tuple(broken),
     )
 
 
@@ -179,7 +187,7 @@ def _keep(index: ShardIndex, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as scratch:
-            np.savez(scratch, **held)
+            np.savez(scratch, **held | {"broken": np.array(index.broken, dtype=np.str_)})
         Path(scratch.name).replace(path)
     except OSError as error:
         raise UserError(

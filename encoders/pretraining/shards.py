@@ -20,7 +20,7 @@ from torch import Tensor
 from probe_bench.encoders.pretraining.cuts import CropRule, Timeline
 from probe_bench.encoders.pretraining.decoding import assemble, decode_span
 from probe_bench.encoders.pretraining.shard_index import Member, index_shard, member_name
-from probe_bench.errors import CorpusError
+from probe_bench.errors import AudioError, CorpusError
 
 __all__ = ["Shards"]
 
@@ -42,6 +42,7 @@ class Shards:
         sample_rate_hz: Rate of the crops.
         contents: Digest of names, sizes and lengths.
         window: Shards whose recordings are shuffled together.
+        left_out: A line for each recording that is not usable.
     """
 
     paths: tuple[str, ...]
@@ -52,6 +53,7 @@ class Shards:
     sample_rate_hz: int
     contents: str
     window: int
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def open(
@@ -61,6 +63,7 @@ class Shards:
         cache: Path,
         *,
         window: int = 4,
+        skip_bad: bool = False,
         name: str = "",
     ) -> "Shards":
         """Index some tars, several at a time; those in the cache are not read again.
@@ -71,16 +74,21 @@ class Shards:
             cache: Folder for indices.
             window: Shards whose recordings are shuffled together; more mix better and read from
                 more places.
+            skip_bad: Leave recordings out whose header is not usable.
             name: Of all together, for messages.
 
         Raises:
             CorpusError: If there are no tars, or one is unreadable or without audio.
-            AudioError: If a recording's header is not usable.
+            AudioError: If a recording's header is not usable, and all the more if none is.
         """
         if not paths:
             raise CorpusError("shards: none given; expected at least one tar")
         with ThreadPoolExecutor(_THREADS) as threads:
             indices = list(threads.map(lambda path: index_shard(path, cache), paths))
+        broken = tuple(line for index in indices for line in index.broken)
+        bounds = np.cumsum([0, *(len(index.offsets) for index in indices)])
+        if broken and not (skip_bad and bounds[-1]):
+            raise AudioError(broken[0])
         frames = np.concatenate([index.frames for index in indices])
         rates_hz = np.concatenate([index.rates_hz for index in indices])
         # `audio.resampled_length` of all at once: the exact ratio, rounded up.
@@ -88,13 +96,14 @@ class Shards:
         contents = "".join(index.contents for index in indices)
         return cls(
             paths=tuple(str(path) for path in paths),
-            bounds=np.cumsum([0, *(len(index.offsets) for index in indices)]),
+            bounds=bounds,
             offsets=np.concatenate([index.offsets for index in indices]),
             sizes=np.concatenate([index.sizes for index in indices]),
             timeline=Timeline(name=name or str(paths[0].parent), lengths=lengths),
             sample_rate_hz=sample_rate_hz,
             contents=hashlib.sha256(contents.encode()).hexdigest(),
             window=window,
+            left_out=broken,
         )
 
     @property

@@ -1,15 +1,13 @@
-"""Where training audio comes from: one protocol, several kinds, and words that name them.
+"""Where training audio comes from: one protocol for several kinds.
 
 `plan` says which stretches a step trains on, a pure function of (seed, step) that costs
 microseconds; `Source.read` decodes them, in whichever process.
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, product
-from pathlib import Path
+from itertools import accumulate
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -18,18 +16,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from probe_bench.encoders.pretraining.cuts import CropRule
-from probe_bench.encoders.pretraining.decoding import SUFFIXES
-from probe_bench.encoders.pretraining.files import AudioFiles, find_files
-from probe_bench.encoders.pretraining.shards import Shards
-from probe_bench.errors import CorpusError
-from probe_bench.manifest import manifest_paths
 
-__all__ = ["Joined", "Source", "join", "open_sources", "plan"]
+__all__ = ["Joined", "Source", "join", "plan"]
 
 _BLOCK = 4096  # turns over which joined sources keep their proportions
 _TURN_ORDER = 1
-_TAR = frozenset({".tar"})
-_ALTERNATIVES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 
 
 @runtime_checkable
@@ -44,6 +35,11 @@ class Source(Protocol):
     @property
     def n_samples(self) -> int:
         """Length of all clips at the rate of training."""
+        ...
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A line for each recording that was left out, and why."""
         ...
 
     def digest(self) -> str:
@@ -118,6 +114,11 @@ class Joined:
         """Length of all clips."""
         return sum(source.n_samples for source in self.sources)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A line for each recording that was left out, and why."""
+        return tuple(line for source in self.sources for line in source.left_out)
+
     def digest(self) -> str:
         """Return the sha256 of the sources' digests, in order."""
         parts = "".join(source.digest() for source in self.sources)
@@ -180,82 +181,3 @@ def _quotas(lengths: Sequence[int], turns: int) -> np.ndarray:
 def join(sources: Sequence[Source]) -> Source:
     """Return the only source, or one that draws from all in proportion to their length."""
     return sources[0] if len(sources) == 1 else Joined(sources=tuple(sources))
-
-
-def open_sources(words: Sequence[str], sample_rate_hz: int, cache: Path) -> Source:
-    """Open training audio by the words of a command line.
-
-    Args:
-        words: Audio files, CSV manifests with a column `path`, tars, or folders: with a
-            `manifest.csv`, or with audio or tars in it or below. Braces stand for several words:
-            `shards-{000..009}.tar`, `{train,other}.csv`.
-        sample_rate_hz: Rate of training.
-        cache: Folder for what is found out about shards.
-
-    Returns:
-        All audio files as one source, all tars as one, or both joined.
-
-    Raises:
-        CorpusError: If a word names nothing, a folder has no audio, or a tar is unreadable.
-        AudioError: If a header is not usable.
-    """
-    found = [path for word in words for one in _expand(word) for path in _find(Path(one))]
-    name = ", ".join(words)
-    if not found:
-        raise CorpusError("training audio: no words given; expected folders, manifests or tars")
-    files = [path for path in found if path.suffix.lower() not in _TAR]
-    tars = [path for path in found if path.suffix.lower() in _TAR]
-    sources: list[Source] = []
-    if files:
-        sources.append(AudioFiles.open(files, sample_rate_hz, name=name))
-    if tars:
-        sources.append(Shards.open(tars, sample_rate_hz, cache / "shards", name=name))
-    return join(sources)
-
-
-def _expand(word: str) -> list[str]:
-    """Expand braces as shells do: `{08..11}` keeps leading zeros, `{a,b}` lists alternatives."""
-    parts = _ALTERNATIVES.split(word)
-    fixed, options = parts[::4], []
-    for first, last, listed in zip(parts[1::4], parts[2::4], parts[3::4], strict=True):
-        if listed is not None:
-            options.append(listed.split(","))
-        else:
-            low, high = sorted((int(first), int(last)))
-            numbers = range(low, high + 1)
-            options.append([f"{number:0{len(first)}d}" for number in numbers])
-    return [
-        fixed[0] + "".join(map("".join, zip(chosen, fixed[1:], strict=True)))
-        for chosen in product(*options)
-    ]
-
-
-def _find(path: Path) -> list[Path]:
-    """List the audio files or tars that a path stands for."""
-    if path.is_dir():
-        return _find_in(path)
-    if not path.is_file():
-        raise CorpusError(
-            f"{path}: not found; expected a folder of audio, a manifest .csv or a .tar; correct "
-            "the path"
-        )
-    if path.suffix.lower() == ".csv":
-        return manifest_paths(path)
-    if path.suffix.lower() in SUFFIXES | _TAR:
-        return [path]
-    raise CorpusError(
-        f"{path}: neither audio, .csv nor plain .tar by its name; expected one of these; "
-        "decompress or convert it"
-    )
-
-
-def _find_in(folder: Path) -> list[Path]:
-    if (folder / "manifest.csv").is_file():
-        return manifest_paths(folder / "manifest.csv")
-    found = find_files(folder, SUFFIXES | _TAR)
-    if not found:
-        raise CorpusError(
-            f"{folder}: no audio found in it or below; expected files named .wav, .flac, .ogg, "
-            ".mp3 ..., a manifest.csv, or tars; correct the path"
-        )
-    return found

@@ -49,6 +49,11 @@ class Tape:
         """Length of all clips."""
         return len(self.samples)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Nothing: a corpus is whole, or was not loaded."""
+        return ()
+
     def digest(self) -> str:
         """Return the sha256 of samples and clip lengths."""
         total = hashlib.sha256(self.samples.tobytes())

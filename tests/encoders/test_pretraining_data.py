@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,15 @@ from probe_bench.encoders.pretraining.cuts import CropRule, Timeline
 from probe_bench.encoders.pretraining.files import AudioFiles, find_files
 from probe_bench.encoders.pretraining.shard_writer import write_shards
 from probe_bench.encoders.pretraining.shards import Shards
-from probe_bench.encoders.pretraining.sources import Joined, Source, join, open_sources, plan
+from probe_bench.encoders.pretraining.sources import Joined, Source, join, plan
 from probe_bench.encoders.pretraining.tape import Tape, load_tape
+from probe_bench.encoders.pretraining.words import open_sources
 from probe_bench.errors import AudioError, CorpusError, UserError
 
 RATE_HZ = 16_000
-FORMATS = [  # suffix, rate, channels, seconds, how soundfile writes it
+FORMATS: list[
+    tuple[str, int, int, float, dict[str, Any]]
+] = [  # suffix, rate, channels, seconds, how soundfile writes it
     ("wav", 16_000, 1, 1.5, {}),
     ("wav", 44_100, 2, 2.0, {"subtype": "PCM_24"}),
     ("flac", 22_050, 1, 3.1, {}),
@@ -72,7 +76,7 @@ def test_crops_are_cuts_of_the_wholly_resampled_recordings(
         source = Shards.open(tars, RATE_HZ, tmp_path / "cache")
     assert (source.n_clips, source.n_samples) == (len(recordings), len(tape))
     # From the first sample to the last, across every join, and short enough to miss every margin.
-    for crop_samples in (1, 77, 8_000, 70_000):
+    for crop_samples in (1, 8_000, 70_000):
         last = len(tape) - crop_samples
         cuts = np.unique([*range(0, last, 19_387), last])
         crops = source.read(cuts, crop_samples)
@@ -85,9 +89,14 @@ def test_several_crops_of_a_clip_lie_in_its_excerpt_and_are_decoded_once(
 ) -> None:
     source = AudioFiles.open(recordings, RATE_HZ)
     rule = CropRule(batch=32, crop_samples=4_000, crops_per_clip=8, excerpt_samples=12_000)
-    decoded = []
+    decoded: list[int] = []
     decode = AudioFiles._decode
-    monkeypatch.setattr(AudioFiles, "_decode", lambda *a: (decoded.append(a[1]), decode(*a))[1])
+
+    def counting(source: AudioFiles, clip: int, first: int, n: int) -> torch.Tensor:
+        decoded.append(clip)
+        return decode(source, clip, first, n)
+
+    monkeypatch.setattr(AudioFiles, "_decode", counting)
     cuts = planned(source, rule, step=3)
     crops = source.read(cuts, rule.crop_samples)
     tape = whole(recordings)
@@ -147,9 +156,11 @@ def test_joined_sources_share_turns_by_length_and_lose_no_turn() -> None:
     class Counting(Tape):
         turns: list[int]
 
-        def draw(self, turns: np.ndarray, *a: object, **b: object) -> np.ndarray:
+        def draw(
+            self, turns: np.ndarray, rule: CropRule, *, seed: int, rng: np.random.Generator
+        ) -> np.ndarray:
             self.turns.extend(turns.tolist())
-            return super().draw(turns, *a, **b)
+            return super().draw(turns, rule, seed=seed, rng=rng)
 
     parts = []
     for n in (100, 1_000, 3_000):
@@ -262,6 +273,41 @@ def test_files_with_unusable_headers_are_named(
     spoil(folder / "bad.wav")
     message = refused([str(folder)], tmp_path)
     assert message.startswith(f"{folder / 'bad.wav'}: {found}")
+
+
+def test_bad_recordings_can_be_left_out_and_are_listed(
+    recordings: list[Path], tmp_path: Path
+) -> None:
+    bad = [tmp_path / f"bad{i}.wav" for i in range(2)]
+    for path in bad:
+        path.write_bytes(b"RIFF but not really")
+    mixed = [recordings[0], bad[0], *recordings[1:], bad[1]]
+    good = AudioFiles.open(recordings, RATE_HZ)
+    files = AudioFiles.open(mixed, RATE_HZ, skip_bad=True)
+    assert files.digest() == good.digest()
+    assert [line.split(": ")[0] for line in files.left_out] == [str(path) for path in bad]
+
+    tars = write_shards(mixed, tmp_path / "tars", shard_bytes=200_000, seed=None)
+    tars += write_shards(bad, tmp_path / "hopeless")  # a whole tar without one that is usable
+    for _ in range(2):  # scanned, then from the cache
+        source = open_sources([str(t) for t in tars], RATE_HZ, tmp_path / "cache", skip_bad=True)
+        assert source.n_samples == good.n_samples
+        assert [line.split(": ")[0].split("/")[-1] for line in source.left_out] == [
+            "000000001.wav",
+            "000000010.wav",
+            "000000000.wav",
+            "000000001.wav",
+        ]
+        assert isinstance(source, Shards)
+        order = source.order(np.arange(len(recordings)), seed=0)
+        assert sorted(order) == list(range(len(recordings)))
+        cuts = np.arange(0, good.n_samples - 4_000, 30_011)
+        torch.testing.assert_close(source.read(cuts, 4_000), good.read(cuts, 4_000))
+    for words in (bad, tars[-1:]):
+        with pytest.raises(AudioError, match="not readable as audio"):
+            open_sources([str(w) for w in words], RATE_HZ, tmp_path / "cache", skip_bad=True)
+    both = join([files, source])
+    assert both.left_out == (*files.left_out, *source.left_out)
 
 
 def test_damage_within_a_file_is_named_when_it_is_reached(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_any_turn_can_be_asked_for_alone(shards: Shards) -> None:
 def test_steps_take_the_turns_one_after_the_other(shards: Shards) -> None:
     rule = CropRule(batch=20, crop_samples=300, crops_per_clip=2)
     ends = shards.timeline.ends
-    seen = []
+    seen: list[int] = []
     for step in range(9):
         rng = np.random.default_rng((7, step))
         cuts = plan(shards, rule, seed=7, step=step, rng=rng)
@@ -98,9 +98,14 @@ def test_steps_take_the_turns_one_after_the_other(shards: Shards) -> None:
 def test_the_index_is_made_once_and_again_when_the_tar_changes(
     tars: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scans = []
+    scans: list[Path] = []
     scan = shard_index._scan
-    monkeypatch.setattr(shard_index, "_scan", lambda path: (scans.append(path), scan(path))[1])
+
+    def counting(path: Path) -> shard_index.ShardIndex:
+        scans.append(path)
+        return scan(path)
+
+    monkeypatch.setattr(shard_index, "_scan", counting)
     cache = tmp_path / "cache"
     first = Shards.open(tars, RATE_HZ, cache)
     again = Shards.open(tars, RATE_HZ, cache)
@@ -149,9 +154,9 @@ def _crops_of(shards: Shards, cuts: np.ndarray) -> np.ndarray:
 
 
 def test_nothing_stays_open(shards: Shards) -> None:
-    before = os.listdir("/proc/self/fd")
+    before = sorted(Path("/proc/self/fd").iterdir())
     shards.read(np.arange(0, shards.n_samples - 500, 4_001), 500)
-    assert os.listdir("/proc/self/fd") == before
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_members_read_like_files(tmp_path: Path) -> None:
