@@ -61,7 +61,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         Float32 tensors by their names without the prefixes that wrappers add.
 
     Raises:
-        CheckpointError: If the file is missing, damaged or holds no tensors.
+        CheckpointError: If the file is missing, damaged, holds no tensors, or would run code.
     """
     if not path.is_file():
         raise CheckpointError(
@@ -71,7 +71,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     safe = path.suffix == ".safetensors"
     try:
         found: Any = load_file(path) if safe else _load_pickled(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: not a torch file, or one that cannot be read without running its code; "
+            "expected a published .ckpt, .bin or .safetensors; download it again, or save its "
+            "state_dict alone where you trust it"
+        ) from error
+    except (SafetensorError, RuntimeError, OSError, EOFError) as error:
         raise CheckpointError(
             f"{path}: damaged or not a torch file ({_first_line(error)}); expected a published "
             ".ckpt, .bin or .safetensors; download it again"

@@ -1,6 +1,7 @@
 """Published files as they may come: other prefixes and formats, foreign classes, faults."""
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from probe_bench.encoders.audio_jepa import published as audio_jepa
+from probe_bench.encoders.pretraining.inference import load_encoder
 from probe_bench.encoders.pretraining.published import read_tensors
 from probe_bench.encoders.wavjepa import published as wavjepa
 from probe_bench.errors import CheckpointError
 
-from .published_fill import fill_all, golden, unfold_names
+from .published_fill import fill_all, golden, unfold_names, waveform
 
 _State = dict[str, Tensor]
 
@@ -163,7 +165,9 @@ def test_missing_damaged_and_empty_files_are_one_line_each(tmp_path: Path) -> No
         read_tensors(tmp_path / "no.ckpt")
     for name in ("noise.ckpt", "noise.bin", "noise.safetensors"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 not an archive" * 9)
-        with pytest.raises(CheckpointError, match=r"damaged or not a torch file") as failure:
+        with pytest.raises(
+            CheckpointError, match=r"not a torch file.*download it again"
+        ) as failure:
             read_tensors(tmp_path / name)
         assert "\n" not in str(failure.value)
     torch.save({"state_dict": {}}, tmp_path / "empty.ckpt")
@@ -200,3 +204,43 @@ def test_foreign_classes_in_a_checkpoint_are_neither_needed_nor_run(
     )
     assert "transformer.norm.bias" in wavjepa.read(path, "")[1]
     assert _Foreign.ran == []
+
+
+def test_what_torch_cannot_read_without_code_is_refused_with_a_way_out(
+    wave: _State, save: Callable[..., Path]
+) -> None:
+    path = save(wave, hyper_parameters=defaultdict(list, lr=[1e-3]))
+    with pytest.raises(CheckpointError, match=r"running its code;.*save its state_dict alone"):
+        wavjepa.read(path, "")
+
+
+@pytest.mark.parametrize(
+    ("system", "name", "default", "frames", "dims"),
+    [
+        ("audio-jepa", "audio-jepa-small", "teacher", 16, (1024,)),
+        ("wavjepa", "wavjepa-small", "student", 200, (32, 128)),
+        ("wavjepa-nat", "wavjepa-nat-small", "student", 200, (64, 256)),
+    ],
+)
+def test_the_command_line_s_names_reach_the_files(
+    system: str,
+    name: str,
+    default: str,
+    frames: int,
+    dims: tuple[int, ...],
+    save: Callable[..., Path],
+) -> None:
+    path = save(_filled(name))
+    encoders = {
+        which: load_encoder(system, f"{path}{which}", None)
+        for which in ("", "#student", "#teacher")
+    }
+    prints = {which: encoder.fingerprint for which, encoder in encoders.items()}
+    assert prints[""] == prints[f"#{default}"]
+    assert len(set(prints.values())) == 2
+    encoder = encoders[""]
+    audio = waveform(1, encoder.window_samples or 0, encoder.sample_rate_hz)
+    outputs = encoder.encode(audio)
+    assert tuple(dict.fromkeys(layer.dim for layer in encoder.layers)) == dims
+    assert [x.shape[1:] for x in outputs] == [(frames, layer.dim) for layer in encoder.layers]
+    assert load_encoder(system, str(path), 1).fingerprint not in prints.values()
