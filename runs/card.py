@@ -40,11 +40,15 @@ def main(system: str, training: Path, run: Path) -> None:
     shutil.copy(training / "training.png", figure)
     parts = [
         f"# {system} tiny: model card",
-        f"Made by `runs/tiny.sh {system}`: {_training(record)}. MIT, like the code; the training "
-        "audio is synthesised by the suite itself.",
+        (
+            f"Made by `runs/tiny.sh {system}`: {_training(record)}. MIT, like the code; the training "
+            "audio is synthesised by the suite itself."
+        ),
         "## Probes",
-        "Test score at the layer picked on validation data, with 95 % intervals. *Twin* is the same "
-        f"architecture at random initialisation. {LEGEND}.",
+        (
+            "Test score at the layer picked on validation data, with 95 % intervals. *Twin* is the same "
+            f"architecture at random initialisation. {LEGEND}."
+        ),
         _probes(system, run),
         "## Monitors at the end",
         _table([(text, log[name].iloc[-1]) for name, text in _MONITORS.items() if name in log]),
@@ -56,8 +60,10 @@ def main(system: str, training: Path, run: Path) -> None:
         masks = record["masks"]
         parts[5:5] = [
             "## Realised masks",
-            f"{masks['visible_fraction']:.1%} of the tokens visible, {masks['target_fraction']:.1%} "
-            f"predicted, hidden gaps of {masks['mean_hidden_gap_ms']:.0f} ms on average.",
+            (
+                f"{masks['visible_fraction']:.1%} of the tokens visible, {masks['target_fraction']:.1%} "
+                f"predicted, hidden gaps of {masks['mean_hidden_gap_ms']:.0f} ms on average."
+            ),
         ]
     card = _ROOT / "encoders" / system.replace("-", "_") / "CARD.md"
     card.write_text("\n\n".join(parts) + "\n")
