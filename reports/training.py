@@ -1,0 +1,261 @@
+"""A pretraining's folder to one figure: what was learnt, and whether anything collapsed meanwhile."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from probe_bench.errors import UserError
+from probe_bench.reports.canvas import Entry, Sheet, new_sheet
+from probe_bench.reports.metrics import metric_text
+from probe_bench.reports.step_axis import draw_steps, draw_verdicts, kind_name, verdict_looks
+from probe_bench.reports.style import depth_colours, house_style
+from probe_bench.reports.tables import BEST, Panel, headline_panels, layer_rows, name_series
+
+__all__ = ["draw_training", "read_log", "training_sheet"]
+
+_LAYERS_IN_LEGEND = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Monitors:
+    """One panel of columns that may be compared on one axis.
+
+    Attributes:
+        title: Above the panel.
+        axis: Label of the vertical axis.
+        columns: Column of `log.csv` -> its name in the legend.
+        scale: Factor from the stored number to the shown one.
+        log: Whether the axis is logarithmic.
+        top: Upper end of the axis, where it is known.
+    """
+
+    title: str
+    axis: str
+    columns: Mapping[str, str]
+    scale: float = 1.0
+    log: bool = False
+    top: float | None = None
+
+
+PANELS = (
+    Monitors(
+        title="loss",
+        axis="loss",
+        columns={"loss": "loss", "prediction": "prediction", "penalty": "regulariser"},
+        log=True,
+    ),
+    Monitors(
+        title="effective rank",
+        axis="effective rank",
+        columns={
+            "rank_encoder": "encoder",
+            "rank_teacher": "teacher",
+            "rank_stem": "front end",
+            "rank_projected": "projected",
+        },
+    ),
+    Monitors(
+        title="spread of the encoder's last block",
+        axis="standard deviation",
+        columns={
+            "std_batch": "between clips",
+            "std_time": "within a clip",
+            "std_lowest": "weakest tenth of the dimensions",
+        },
+        log=True,
+    ),
+    Monitors(
+        title="teacher and student",
+        axis="cosine",
+        columns={"teacher_cosine": "same token, whole clip"},
+        top=1.0,
+    ),
+    Monitors(title="gradient", axis="norm", columns={"grad_norm": "before clipping"}, log=True),
+    Monitors(
+        title="rates",
+        axis="per step",
+        columns={"lr": "learning rate", "taken": "student's share in the teacher, 1 − EMA"},
+        log=True,
+    ),
+    Monitors(
+        title="masks as drawn",
+        axis="tokens (%)",
+        columns={"visible_fraction": "visible", "target_fraction": "predicted"},
+        scale=100.0,
+        top=100.0,
+    ),
+    Monitors(
+        title="hidden stretch of time",
+        axis="mean length (ms)",
+        columns={"hidden_run_ms": "within one band"},
+    ),
+    Monitors(
+        title="projected embeddings",
+        axis="not zero (%)",
+        columns={"nonzero_projected": "entries"},
+        scale=100.0,
+        top=100.0,
+    ),
+)
+
+
+def draw_training(folder: Path) -> Path:
+    """Draw the monitors of a pretraining, and its probes if there are any, into `training.png`.
+
+    Equal logs give equal bytes.
+
+    Args:
+        folder: What `pretrain` wrote: `log.csv`, and with `--probe-every` also `probes.csv`.
+
+    Returns:
+        Path of the figure.
+
+    Raises:
+        UserError: If a table is missing or cannot be read.
+    """
+    log = read_log(folder / "log.csv")
+    probes = folder / "probes.csv"
+    with house_style():
+        sheet = training_sheet(log, _read(probes, ("step", "layer")) if probes.exists() else None)
+        path = folder / "training.png"
+        sheet.figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+def read_log(path: Path) -> pd.DataFrame:
+    """Read a training's `log.csv`.
+
+    Raises:
+        UserError: If it is missing, has no rows or cannot be read.
+    """
+    return _read(path, ("step", "loss", "verdict"))
+
+
+def _read(path: Path, needed: Sequence[str]) -> pd.DataFrame:
+    if not path.is_file():
+        raise UserError(f"{path}: not there; expected in a folder that `pretrain` wrote")
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable table ({error}); train again") from error
+    missing = [name for name in needed if name not in table.columns]
+    if missing or table.empty:
+        found = f"columns {', '.join(missing)} are missing" if missing else "no rows"
+        raise UserError(f"{path}: {found}; expected what `pretrain` writes; train again")
+    return table
+
+
+def training_sheet(log: pd.DataFrame, probes: pd.DataFrame | None = None) -> Sheet:
+    """Lay out every panel that the columns give; recipes without a part have no panel of it."""
+    log = _with_taken(log)
+    shown = [(monitors, names) for monitors in PANELS if (names := _worth_showing(log, monitors))]
+    table = None if probes is None else name_series(_with_text(probes))
+    tasks = [] if table is None else headline_panels(table)
+    sheet = new_sheet("training", len(shown) + len(tasks), _legend(log), bottom_in=0.45)
+    cells = iter(sheet.cells)
+    for monitors, names in shown:
+        axes = next(cells).axes
+        _draw_monitors(axes, log, monitors, names)
+        sheet.alts.append((monitors.title, _describe(log, names)))
+    for panel in tasks:
+        assert table is not None
+        axes = next(cells).axes
+        title = f"{panel.task} · {panel.corpus}"
+        axes.set_title(title)
+        _draw_probes(axes, panel.of(table), panel)
+        sheet.alts.append((title, f"{metric_text(panel.metric).axis} by step and layer."))
+    for cell in sheet.cells:
+        draw_verdicts(cell.axes, log["step"], log["verdict"])
+        draw_steps(cell.axes, log["step"])
+    return sheet
+
+
+def _with_taken(log: pd.DataFrame) -> pd.DataFrame:
+    """Add the student's share in the teacher: on a log axis .996 and .9999 are far apart."""
+    return log.assign(taken=1 - log["ema"]) if "ema" in log.columns else log
+
+
+def _worth_showing(log: pd.DataFrame, monitors: Monitors) -> dict[str, str]:
+    """Columns of a panel that are there and say something."""
+    shown = {}
+    for column, name in monitors.columns.items():
+        silent = column not in log.columns or not np.isfinite(log[column]).any()
+        silent = silent or (column == "penalty" and (log[column] == 0).all())
+        silent = silent or (column == "nonzero_projected" and (log[column] > 0.999).all())
+        if not silent:
+            shown[column] = name
+    if "prediction" in shown and "penalty" not in shown and (log.prediction == log.loss).all():
+        del shown["prediction"]
+    return shown
+
+
+def _legend(log: pd.DataFrame) -> list[Entry]:
+    kinds = log["verdict"].value_counts(sort=False)
+    looks = verdict_looks(list(kinds.index))
+    return [
+        Entry(label=f"{kind_name(kind)}: {kinds[kind]} of {len(log)} rows", look=look)
+        for kind, look in looks.items()
+    ]
+
+
+def _draw_monitors(
+    axes: Axes, log: pd.DataFrame, monitors: Monitors, names: Mapping[str, str]
+) -> None:
+    values = log[list(names)].to_numpy(float) * monitors.scale
+    positive = values[np.isfinite(values) & (values > 0)]
+    if monitors.log and len(positive) and positive.max() > 4 * positive.min():
+        axes.set_yscale("log")
+    colours = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+    for column, colour in zip(names, colours, strict=False):
+        axes.plot(
+            log["step"], log[column] * monitors.scale, color=colour, linewidth=1.1,
+            marker="o" if len(log) == 1 else None, label=names[column],
+        )  # fmt: skip
+    axes.set_title(monitors.title)
+    axes.set_ylabel(monitors.axis)
+    if axes.get_yscale() == "linear":
+        axes.set_ylim(bottom=min(0, axes.get_ylim()[0]), top=monitors.top)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.legend(loc="best", handlelength=1.4, borderpad=0.2, labelspacing=0.25)
+
+
+def _describe(log: pd.DataFrame, names: Mapping[str, str]) -> str:
+    ends = [f"{name} from {log[c].iloc[0]:.3g} to {log[c].iloc[-1]:.3g}" for c, name in names.items()]
+    return f"By step: {'; '.join(ends)}."
+
+
+def _with_text(probes: pd.DataFrame) -> pd.DataFrame:
+    """Empty cells of text columns are empty text."""
+    text = probes.columns[probes.dtypes == object]
+    return probes.fillna(dict.fromkeys([*text, "encoder"], ""))
+
+
+def _draw_probes(axes: Axes, rows: pd.DataFrame, panel: Panel) -> None:
+    """Draw a line a layer over the steps, blue at the input and amber at the last layer."""
+    text = metric_text(panel.metric)
+    rows = rows[(rows["layer"] != BEST) & (rows["role"] == "subject")]
+    by_step = {
+        step: layer_rows(part, str(part["name"].iloc[0])).set_index("layer")
+        for step, part in rows.groupby("step")
+    }
+    layers = next(iter(by_step.values()))
+    colours = depth_colours(list(layers["depth"]))
+    kept = _evenly(len(layers), _LAYERS_IN_LEGEND)
+    for place, (layer, colour) in enumerate(zip(layers.index, colours, strict=True)):
+        values = [part["value"].get(layer, np.nan) * text.scale for part in by_step.values()]
+        axes.plot(
+            list(by_step), values, color=colour, linewidth=1.2, marker="o", markersize=2.2,
+            label=str(layer) if place in kept else None,
+        )  # fmt: skip
+    axes.set_ylabel(text.axis)
+    axes.legend(loc="best", handlelength=1.4, ncols=2, borderpad=0.2, labelspacing=0.25)
+
+
+def _evenly(count: int, limit: int) -> set[int]:
+    """Places of at most `limit` of some things, the first and the last among them."""
+    return set(np.linspace(0, count - 1, min(count, limit)).round().astype(int).tolist())
