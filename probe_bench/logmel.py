@@ -40,7 +40,7 @@ def log_mel(
     """
     n_fft = 1 << (window_samples - 1).bit_length()
     frames = waveform.unfold(-1, window_samples, hop_samples)
-    window = torch.hann_window(window_samples, device=waveform.device)
+    window = torch.hann_window(window_samples).to(waveform)
     power = torch.fft.rfft(frames * window, n=n_fft).abs().square()
     filters = mel_filters(bands, n_fft, sample_rate_hz).to(power)
     return torch.log(power @ filters + floor)
@@ -91,7 +91,7 @@ def kaldi_log_mel(
     frames = frames - frames.mean(-1, keepdim=True)
     # The sample before a frame is taken to equal the frame's first one.
     before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-    window = torch.hann_window(window_samples, periodic=False, device=waveform.device)
+    window = torch.hann_window(window_samples, periodic=False).to(waveform)
     spectrum = torch.fft.rfft((frames - _PREEMPHASIS * before) * window, n=n_fft)
     power = spectrum.abs().square() @ kaldi_filters(bands, n_fft, sample_rate_hz).to(waveform)
     return torch.log(power.clamp_min(torch.finfo(torch.float32).eps))

@@ -39,19 +39,19 @@ class JepaEncoder:
         self.layers = _layers(recipe)
         self.fingerprint = _fingerprint(recipe, backbone)
         self.n_parameters = sum(p.numel() for p in backbone.parameters())
-        self._backbone = backbone.eval().requires_grad_(False)
+        self.recipe, self.backbone = recipe, backbone.eval().requires_grad_(False)
         self._bands, self._pooled = recipe.frontend.token_bands, recipe.pool_bands
         self._has_cnn = recipe.frontend.feature_dim is not None
 
     def to(self, device: str) -> "JepaEncoder":
         """Move the weights to `device` and return self."""
-        self._backbone.to(device)
+        self.backbone.to(device)
         return self
 
     @torch.inference_mode()
     def encode(self, waveform: Float[Tensor, "batch samples"]) -> list[Float[Tensor, "batch _ _"]]:
         """Encode equal-length waveforms of `min_samples` to `window_samples`."""
-        backbone = self._backbone
+        backbone = self.backbone
         features = backbone.frontend.features(waveform)
         tokens = backbone.tokens(features)
         outputs = [tokens, *backbone.transformer(tokens)]

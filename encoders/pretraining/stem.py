@@ -126,7 +126,7 @@ class ConvStem(Frontend):
         self, features: Float[Tensor, "batch frames channels"]
     ) -> Float[Tensor, "batch tokens dim"]:
         """Normalise and map to the encoder's width; a frame's microphones follow each other."""
-        tokens = features.reshape(len(features), -1, features.shape[2] // self.microphones)
+        tokens = features.reshape(features.shape[0], -1, features.shape[2] // self.microphones)
         return self.projection(self.norm(tokens))  # type: ignore[no-any-return]
 
 

@@ -86,7 +86,7 @@ def test_positions_of_a_shorter_crop_begin_those_of_a_longer_one() -> None:
 
 def test_frequency_patches_stand_side_by_side(encoder: JepaEncoder) -> None:
     waveform = _noise(1, 16_000)
-    backbone = encoder._backbone
+    backbone = encoder.backbone
     with torch.inference_mode():
         tokens = backbone.tokens(backbone.frontend.features(waveform))
     frames = encoder.encode(waveform)[0]
