@@ -84,7 +84,8 @@ def _layers(recipe: Recipe) -> tuple[Layer, ...]:
 
 def _fingerprint(recipe: Recipe, backbone: Backbone) -> str:
     total = hashlib.sha256(json.dumps(recipe.inference, sort_keys=True).encode())
-    for name, tensor in sorted(backbone.state_dict().items()):
+    # The positions are no weights, but a published file may bring a table of its own.
+    for name, tensor in sorted({**backbone.state_dict(), "positions": backbone.positions}.items()):
         total.update(name.encode())
         total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return total.hexdigest()
