@@ -52,7 +52,7 @@ class OptimiserRule:
     def weight_decay_at(self, step: int, steps: int) -> float:
         """Weight decay of one step."""
         end = self.weight_decay if self.weight_decay_end is None else self.weight_decay_end
-        return ramp(step, steps=steps, start=self.weight_decay, end=end, shape="cosine")
+        return ramp(step, steps=float(steps), start=self.weight_decay, end=end, shape="cosine")
 
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.AdamW:
         """Make the optimiser; vectors and scalars are not decayed unless asked for."""
