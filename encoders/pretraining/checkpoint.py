@@ -157,18 +157,18 @@ def encoder_tensors(checkpoint: Checkpoint, which: str | None = None) -> dict[st
         which: `student` or `teacher`; what the recipe exports if None.
 
     Raises:
-        CheckpointError: If the teacher is asked for and there is none.
+        CheckpointError: If it does not hold the one that is asked for.
     """
     recipe = checkpoint.recipe
     tensors = _part(checkpoint.tensors, "encoder.")
-    if (which or recipe.export) == "student":
-        return tensors
     teacher = _part(checkpoint.tensors, "teacher.")
-    if which and not teacher:
+    if which and which != recipe.export and not teacher:
         raise CheckpointError(
-            f"{recipe.system} {recipe.preset}: no teacher in this checkpoint; it holds the "
+            f"{recipe.system} {recipe.preset}: no {which} in this checkpoint; it holds the "
             f"{recipe.export} alone; leave out #{which}"
         )
+    if (which or recipe.export) == "student":
+        return tensors
     if recipe.teacher is not None and recipe.teacher.covers == "transformer":
         teacher = {f"transformer.{name}": tensor for name, tensor in teacher.items()}
     # An exported file holds the chosen weights as `encoder.` and no teacher.

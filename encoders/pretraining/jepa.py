@@ -180,7 +180,8 @@ class Jepa(nn.Module):
     ) -> StepOutput:
         # DDP averages gradients over processes: each one's sum over the tokens of all, times their
         # number, makes that the gradient of the mean over all tokens.
-        share = world_size() / n_rows(predicted)
+        # Short spans at a low probability may leave a batch without any target.
+        share = world_size() / max(n_rows(predicted), 1)
         prediction = token_loss(predicted, wanted, self.recipe.objective).sum() * share
         rule = self.recipe.regulariser
         penalty = prediction.new_zeros(()) if rule is None else rule.penalty(embeddings)

@@ -44,8 +44,8 @@ class EmaRule:
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:
-    """Copy a module with its weights and stop its gradients."""
-    return copy.deepcopy(module).requires_grad_(False)
+    """Copy a module with its weights, to be run without gradients and as at inference."""
+    return copy.deepcopy(module).requires_grad_(False).eval()
 
 
 @torch.no_grad()

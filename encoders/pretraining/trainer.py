@@ -91,11 +91,11 @@ class Trainer:
     @torch.no_grad()
     def _monitor(self, batch: MaskedBatch | ViewBatch, output: StepOutput) -> Row:
         encoder = self.model.encoder
-        self.model.eval()
+        encoder.eval()
         with self._precision():
             tokens = encoder.frontend.project(encoder.frontend.features(batch.waveform))
             outputs = encoder.transformer(tokens + encoder.positions[: tokens.shape[1]])
-        self.model.train()
+        encoder.train()
         return monitor(self.recipe, batch, output, stem=tokens.float(), encoder=outputs[-1].float())
 
     @contextlib.contextmanager
