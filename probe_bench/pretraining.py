@@ -13,8 +13,9 @@ from probe_bench.encoders.pretraining.gather import rank
 from probe_bench.encoders.pretraining.presets import find_recipe
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.sources import Source, join, open_sources
+from probe_bench.encoders.pretraining.sources import Source, join
 from probe_bench.encoders.pretraining.tape import load_tape
+from probe_bench.encoders.pretraining.words import open_sources
 from probe_bench.errors import UserError
 from probe_bench.folders import make_folder
 from probe_bench.gather import pick_device

@@ -46,7 +46,6 @@ _SMALL = replace(AUDIO_JEPA["small"], system="jepa-v0", pool_bands=True)
 _TINY = replace(
     AUDIO_JEPA["tiny"],
     system="jepa-v0",
-    steps=2_000,
     crop_samples=399 * 160 + 400,
     batch_size=24,
     frontend=_patches(8, 64),
