@@ -15,6 +15,7 @@ from probe_bench.config import (
     PretrainConfig,
     ReportConfig,
     RunConfig,
+    ShardsConfig,
 )
 from probe_bench.errors import UserError
 
@@ -28,6 +29,7 @@ Command = (
     | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[CacheConfig, tyro.conf.subcommand("cache")]
     | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
+    | Annotated[ShardsConfig, tyro.conf.subcommand("shards")]
 )
 
 _AT_LEAST = {
@@ -39,6 +41,7 @@ _AT_LEAST = {
     "probe_every": 0,
     "probe_limit": 1,
     "workers": 0,
+    "shard_mb": 1,
 }
 
 
@@ -95,5 +98,6 @@ def _execute(command: object) -> int:
         ReportConfig: commands.report,
         CacheConfig: commands.cache,
         PretrainConfig: pretraining.pretrain,
+        ShardsConfig: pretraining.shards,
     }
     return handlers[type(command)](command)

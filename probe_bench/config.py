@@ -19,6 +19,7 @@ __all__ = [
     "PretrainConfig",
     "ReportConfig",
     "RunConfig",
+    "ShardsConfig",
 ]
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -153,6 +154,8 @@ class PretrainConfig:
     audio: tuple[str, ...] = ()
     """More audio, decoded while training: folders, manifests (.csv), WebDataset shards such as
     shards-{000..099}.tar."""
+    skip_bad: bool = False
+    """Leave recordings of --audio out whose header is not usable, and list them."""
     workers: int = 0
     """Processes that decode audio and draw masks ahead of the training."""
     checkpoint_every: int = 200
@@ -177,3 +180,17 @@ class PretrainConfig:
     """Where embedded corpora are kept; default: the platform's cache folder."""
     out: Path
     """Folder that receives checkpoint.safetensors, log.csv, training.png and TensorBoard events."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardsConfig:
+    """Pack recordings into WebDataset shards for `pretrain --audio`, in a shuffled order."""
+
+    audio: tyro.conf.Positional[tuple[str, ...]]
+    """Recordings: folders, manifests (.csv), files."""
+    shard_mb: int = 1000
+    """Size at which a shard is closed, in MB."""
+    seed: int = 0
+    """Seed of the order."""
+    out: Path
+    """Folder of the shards."""

@@ -6,23 +6,24 @@ from pathlib import Path
 from rich.console import Console
 
 from probe_bench.cache import default_root
-from probe_bench.config import PretrainConfig
+from probe_bench.config import PretrainConfig, ShardsConfig
 from probe_bench.corpora import load_corpora
 from probe_bench.encoders.pretraining.distributed import process_group
 from probe_bench.encoders.pretraining.gather import rank
 from probe_bench.encoders.pretraining.presets import find_recipe
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
 from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.encoders.pretraining.shard_writer import write_shards
 from probe_bench.encoders.pretraining.sources import Source, join
 from probe_bench.encoders.pretraining.tape import load_tape
-from probe_bench.encoders.pretraining.words import open_sources
+from probe_bench.encoders.pretraining.words import find_audio, open_sources
 from probe_bench.errors import UserError
 from probe_bench.folders import make_folder
 from probe_bench.gather import pick_device
 from probe_bench.probing_steps import StepProbes
 from probe_bench.reports.training import draw_training
 
-__all__ = ["pretrain"]
+__all__ = ["pretrain", "shards"]
 
 
 def pretrain(config: PretrainConfig) -> int:
@@ -33,7 +34,7 @@ def pretrain(config: PretrainConfig) -> int:
     if config.steps is not None:
         recipe = dataclasses.replace(recipe, steps=config.steps)
     with process_group(str(pick_device(config.device))) as device:
-        source, names = _audio(config, recipe)
+        source, names = _audio(config, recipe, console)
         probes = StepProbes(config=config)
         options = TrainOptions(
             out=config.out,
@@ -58,7 +59,19 @@ def pretrain(config: PretrainConfig) -> int:
     return 0
 
 
-def _audio(config: PretrainConfig, recipe: Recipe) -> tuple[Source, tuple[str, ...]]:
+def shards(config: ShardsConfig) -> int:
+    """Pack recordings into shards."""
+    files = [path for path in find_audio(config.audio) if path.suffix.lower() != ".tar"]
+    written = write_shards(
+        files, make_folder(config.out), shard_bytes=config.shard_mb * 10**6, seed=config.seed
+    )
+    Console().print(f"{len(files)} recordings in {len(written)} shards: {config.out}")
+    return 0
+
+
+def _audio(
+    config: PretrainConfig, recipe: Recipe, console: Console
+) -> tuple[Source, tuple[str, ...]]:
     """Open what the command line names; return it and its names."""
     root = config.cache or default_root()
     words = () if config.corpus == ("none",) else config.corpus
@@ -70,6 +83,9 @@ def _audio(config: PretrainConfig, recipe: Recipe) -> tuple[Source, tuple[str, .
         sources.append(load_tape(corpora, recipe.sample_rate_hz, recipe.crop_samples))
         words = tuple(corpus.name for corpus in corpora)
     if config.audio:
-        sources.append(open_sources(config.audio, recipe.sample_rate_hz, root))
+        opened = open_sources(config.audio, recipe.sample_rate_hz, root, skip_bad=config.skip_bad)
+        for line in opened.left_out:
+            console.print(f"left out: {line}", markup=False, soft_wrap=True)
+        sources.append(opened)
     names = (*words, *(Path(word).name for word in config.audio))
     return join(sources), names

@@ -12,7 +12,7 @@ from probe_bench.encoders.pretraining.sources import Source, join
 from probe_bench.errors import CorpusError
 from probe_bench.manifest import manifest_paths
 
-__all__ = ["open_sources"]
+__all__ = ["find_audio", "open_sources"]
 
 _TAR = frozenset({".tar"})
 _ALTERNATIVES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
@@ -39,10 +39,7 @@ def open_sources(
         CorpusError: If a word names nothing, a folder has no audio, or a tar is unreadable.
         AudioError: If a header is not usable.
     """
-    found = [path for word in words for one in _expand(word) for path in _find(Path(one))]
-    name = ", ".join(words)
-    if not found:
-        raise CorpusError("training audio: no words given; expected folders, manifests or tars")
+    found, name = find_audio(words), ", ".join(words)
     files = [path for path in found if path.suffix.lower() not in _TAR]
     tars = [path for path in found if path.suffix.lower() in _TAR]
     sources: list[Source] = []
@@ -52,6 +49,18 @@ def open_sources(
         index = cache / "shards"
         sources.append(Shards.open(tars, sample_rate_hz, index, skip_bad=skip_bad, name=name))
     return join(sources)
+
+
+def find_audio(words: Sequence[str]) -> list[Path]:
+    """List the audio files and tars that words stand for, in order.
+
+    Raises:
+        CorpusError: If there are no words, one names nothing, or a folder has no audio.
+    """
+    found = [path for word in words for one in _expand(word) for path in _find(Path(one))]
+    if not found:
+        raise CorpusError("training audio: no words given; expected folders, manifests or tars")
+    return found
 
 
 def _expand(word: str) -> list[str]:
