@@ -175,6 +175,15 @@ class Cache:
                 shutil.rmtree(entry.folder)
         return freed
 
+    def forget(self, encoder: str) -> int:
+        """Remove the entries of an encoder, by its fingerprint, and return the bytes freed."""
+        freed = 0
+        for entry in list(self.entries()):
+            if entry.describe()["encoder"] == encoder:
+                freed += entry.n_bytes()
+                shutil.rmtree(entry.folder)
+        return freed
+
 
 def _write_whole(path: Path, text: str) -> None:
     """Write a small file, whole or not at all."""

@@ -1,11 +1,13 @@
 """Probes during pretraining: watch speakers and phonemes appear, layer by layer."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
+from probe_bench.cache import Cache, default_root
 from probe_bench.config import PretrainConfig, RunConfig
 from probe_bench.run import run
 
@@ -39,9 +41,16 @@ class StepProbes:
             ),
             Console(quiet=True),
         )
+        self._forget(folder)
         rows = pd.read_csv(folder / "results.csv")
         rows.insert(0, "step", step)
         self._append(rows, step)
+
+    def _forget(self, folder: Path) -> None:
+        """Drop the features of this step: the next run asks for another step's."""
+        store = Cache(self.config.cache or default_root())
+        for encoder in json.loads((folder / "run.json").read_text())["encoders"]:
+            store.forget(encoder["fingerprint"])
 
     def _append(self, rows: pd.DataFrame, step: int) -> None:
         """Put the rows of a step in the place of earlier ones of that step or later."""
