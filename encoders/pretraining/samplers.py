@@ -4,12 +4,14 @@ Every sampler is a frozen set of numbers whose `sample` is a pure function of th
 What it says (spans, scales) is nominal; `mask_statistics` measures what comes out.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from probe_bench.encoders.pretraining.masks import Grid, Masks, MaskSampler
+from probe_bench.errors import UserError
 
 __all__ = [
     "BlockMasks",
@@ -19,6 +21,8 @@ __all__ = [
     "SpanMasks",
     "StripMasks",
 ]
+
+_DRAWS = 100  # of the targets of one clip, until they leave room for a context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,11 @@ class SpanMasks:
         progress: float = 0.0,  # noqa: ARG002 - the same at every time
     ) -> Masks:
         """Draw spans for a grid; a span covers all bands of its frames."""
+        if grid.frames <= self.span:
+            raise UserError(
+                f"masks: spans of {self.span} frames in crops of {grid.frames} frames; take "
+                "shorter spans or longer crops"
+            )
         drawn = [self._sample_one(grid.frames, rng) for _ in range(batch)]
         context = np.repeat(np.stack([c for c, _ in drawn]), grid.bands, axis=-1)
         targets = np.repeat(np.stack([t for _, t in drawn]), grid.bands, axis=-1)
@@ -124,7 +133,7 @@ class BlockMasks:
     A target group is the union of `blocks` rectangles; the context is one large rectangle less all
     targets. As in the published code one random number a batch decides both scale and aspect, so
     every sample's rectangles are of one size, and the place is drawn for every sample. Two things
-    are mended: the last row and column are as likely as any other, and a rectangle that is too high
+    are mended: the last row and column are as likely as the first, and a rectangle that is too high
     for the grid grows in time until it has its area (spectrogram grids are far from square).
     Context rows are cut to the shortest of the batch by dropping random tokens, not the last ones.
 
@@ -134,7 +143,7 @@ class BlockMasks:
         scale: Least and largest share of the grid under one rectangle.
         aspect: Least and largest frames per band of a rectangle.
         context_scale: Scale of the context's rectangle.
-        min_keep: Least number of context tokens.
+        min_keep: Least number of context tokens; targets that leave less are drawn again.
     """
 
     groups: int = 4
@@ -154,8 +163,13 @@ class BlockMasks:
     ) -> Masks:
         """Draw rectangles of one size for the whole batch."""
         size = _rectangle(grid, self.scale, self.aspect, rng)
-        drawn = _place(size, batch * self.groups * self.blocks, grid, rng)
-        targets = np.logical_or.reduce(drawn.reshape(batch, self.groups, self.blocks, -1), axis=2)
+
+        def draw(rows: int) -> np.ndarray:
+            blocks = _place(size, rows * self.groups * self.blocks, grid, rng)
+            joined: np.ndarray = blocks.reshape(rows, self.groups, self.blocks, -1).any(axis=2)
+            return joined
+
+        targets = _with_room(draw, batch, self.min_keep)
         return _with_context(targets, grid, self.context_scale, self.min_keep, rng)
 
 
@@ -172,7 +186,7 @@ class StripMasks:
         groups: Target groups.
         scale: Least and largest share of the grid under one strip.
         context_scale: Scale of the context's rectangle.
-        min_keep: Least number of context tokens.
+        min_keep: Least number of context tokens; targets that leave less are drawn again.
     """
 
     groups: int = 3
@@ -190,10 +204,15 @@ class StripMasks:
     ) -> Masks:
         """Draw a time strip and a frequency strip for every group."""
         share = rng.uniform(*self.scale)
-        rows = batch * self.groups
-        time = _place((max(1, round(share * grid.frames)), grid.bands), rows, grid, rng)
-        band = _place((grid.frames, max(1, round(share * grid.bands))), rows, grid, rng)
-        targets = (time | band).reshape(batch, self.groups, grid.tokens)
+        stretch = max(1, round(share * grid.frames)), grid.bands
+        stripe = grid.frames, max(1, round(share * grid.bands))
+
+        def draw(rows: int) -> np.ndarray:
+            time, band = (_place(s, rows * self.groups, grid, rng) for s in (stretch, stripe))
+            crosses: np.ndarray = (time | band).reshape(rows, self.groups, grid.tokens)
+            return crosses
+
+        targets = _with_room(draw, batch, self.min_keep)
         return _with_context(targets, grid, self.context_scale, self.min_keep, rng)
 
 
@@ -271,6 +290,32 @@ def _place(size: tuple[int, int], rows: int, grid: Grid, rng: np.random.Generato
     return both.reshape(rows, grid.tokens)
 
 
+def _with_room(draw: Callable[[int], np.ndarray], batch: int, least: int) -> np.ndarray:
+    """Draw targets, `batch groups tokens`, again where they leave the context less than `least`.
+
+    Large blocks may cover the whole grid. Of draws that all leave too little the best one stays.
+
+    Raises:
+        UserError: If a clip's targets leave nothing every time.
+    """
+    targets = draw(batch)
+    free = (~targets.any(1)).sum(1)
+    for _ in range(_DRAWS):
+        crowded = np.flatnonzero(free < least)
+        if not len(crowded):
+            break
+        again = draw(len(crowded))
+        room = (~again.any(1)).sum(1)
+        better = room > free[crowded]
+        targets[crowded[better]], free[crowded[better]] = again[better], room[better]
+    if not free.all():
+        raise UserError(
+            "masks: the targets cover the whole grid and leave no context; take fewer or smaller "
+            "ones, or a longer crop"
+        )
+    return targets
+
+
 def _with_context(
     targets: np.ndarray,
     grid: Grid,
@@ -286,7 +331,7 @@ def _with_context(
     context[short] = free[short]
     # Random places, with what is not context pushed to the end; the first `kept` of them stay.
     order = np.where(context, rng.random(context.shape), 2.0).argsort(1)
-    kept = max(1, int(context.sum(1).min()))
+    kept = int(context.sum(1).min())
     even = np.zeros_like(context)
     np.put_along_axis(even, order[:, :kept], values=True, axis=1)
     return Masks(context=torch.from_numpy(even), targets=torch.from_numpy(targets))
