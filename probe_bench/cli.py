@@ -11,11 +11,13 @@ from probe_bench.config import (
     CacheConfig,
     CheckConfig,
     EmbedConfig,
+    ExportConfig,
     ListConfig,
     PretrainConfig,
     ReportConfig,
     RunConfig,
     ShardsConfig,
+    StudyConfig,
 )
 from probe_bench.errors import UserError
 
@@ -24,16 +26,19 @@ __all__ = ["main"]
 Command = (
     Annotated[RunConfig, tyro.conf.subcommand("run")]
     | Annotated[EmbedConfig, tyro.conf.subcommand("embed")]
+    | Annotated[ExportConfig, tyro.conf.subcommand("export")]
     | Annotated[ListConfig, tyro.conf.subcommand("list")]
     | Annotated[CheckConfig, tyro.conf.subcommand("check")]
     | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[CacheConfig, tyro.conf.subcommand("cache")]
     | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
     | Annotated[ShardsConfig, tyro.conf.subcommand("shards")]
+    | Annotated[StudyConfig, tyro.conf.subcommand("study")]
 )
 
 _AT_LEAST = {
     "seed": 0,
+    "seeds": 1,
     "limit": 1,
     "steps": 1,
     "checkpoint_every": 1,
@@ -88,16 +93,19 @@ def _refuse_small(command: object) -> None:
 
 def _execute(command: object) -> int:
     """Hand the configuration to the part that does the work and return the exit code."""
-    from probe_bench import commands, pretraining  # noqa: PLC0415 - keeps torch out of --help
+    from probe_bench import commands, exporting, pretraining  # noqa: PLC0415 - keeps torch out of --help
+    from probe_bench.studies import collapse  # noqa: PLC0415
 
     handlers: dict[type, Callable[[Any], int]] = {
         RunConfig: commands.run,
         EmbedConfig: commands.embed,
+        ExportConfig: exporting.export,
         ListConfig: commands.show,
         CheckConfig: commands.check,
         ReportConfig: commands.report,
         CacheConfig: commands.cache,
         PretrainConfig: pretraining.pretrain,
         ShardsConfig: pretraining.shards,
+        StudyConfig: collapse.collapse,
     }
     return handlers[type(command)](command)

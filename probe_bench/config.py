@@ -15,11 +15,13 @@ __all__ = [
     "CheckConfig",
     "Device",
     "EmbedConfig",
+    "ExportConfig",
     "ListConfig",
     "PretrainConfig",
     "ReportConfig",
     "RunConfig",
     "ShardsConfig",
+    "StudyConfig",
 ]
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -194,3 +196,40 @@ class ShardsConfig:
     """Seed of the order."""
     out: Path
     """Folder of the shards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Write one of our encoders as a folder that another suite accepts, with the same features."""
+
+    reference: tyro.conf.Positional[str]
+    """Bundled system, checkpoint or its folder, or a published file, as in `run`."""
+    format: Literal["hear", "xares", "s3prl", "transformers", "torchscript", "onnx"]
+    """Whose encoders it shall be like."""
+    layer: tuple[str, ...] = ()
+    """Layers to give out, side by side where the format has one output; all: every layer. Default:
+    out_norm for hear, xares and transformers (which gives the blocks' outputs as well), else all."""
+    seed: int = 0
+    """Seed of untrained weights."""
+    out: Path
+    """Empty or new folder to write to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """Train what a study compares and draw its figure; the same command goes on where it was stopped."""
+
+    what: tyro.conf.Positional[Literal["collapse"]]
+    """collapse: teacher, stop-gradient, EMA rate, predictor, regulariser, targets and learning rate as
+    switches; which of them collapse, and which monitor tells first."""
+    scale: Literal["smoke", "small"] = "small"
+    """smoke: seconds, on computed tones; small: about 20 minutes on one core, on the embedded
+    pretraining corpora, with probes of the final encoders."""
+    seeds: int | None = None
+    """Trainings of every arm; default: the scale's."""
+    device: Device = "auto"
+    """Where to train."""
+    cache: Path | None = None
+    """Where embedded corpora and features are kept; default: the platform's cache folder."""
+    out: Path = Path("collapse")
+    """Folder that receives arms/, collapse.csv, linear.csv, probes/, collapse.png and report.md."""

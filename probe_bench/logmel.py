@@ -40,10 +40,16 @@ def log_mel(
     """
     n_fft = 1 << (window_samples - 1).bit_length()
     frames = waveform.unfold(-1, window_samples, hop_samples)
-    window = torch.hann_window(window_samples).to(waveform)
+    window = _hann(window_samples, periodic=True).to(waveform)
     power = torch.fft.rfft(frames * window, n=n_fft).abs().square()
     filters = mel_filters(bands, n_fft, sample_rate_hz).to(power)
     return torch.log(power @ filters + floor)
+
+
+@lru_cache(maxsize=16)
+def _hann(window_samples: int, *, periodic: bool) -> Float[Tensor, " window_samples"]:
+    """Hann window, kept: a traced or exported encoder then holds it as a constant."""
+    return torch.hann_window(window_samples, periodic=periodic)
 
 
 @lru_cache(maxsize=16)
@@ -91,7 +97,7 @@ def kaldi_log_mel(
     frames = frames - frames.mean(-1, keepdim=True)
     # The sample before a frame is taken to equal the frame's first one.
     before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-    window = torch.hann_window(window_samples, periodic=False).to(waveform)
+    window = _hann(window_samples, periodic=False).to(waveform)
     spectrum = torch.fft.rfft((frames - _PREEMPHASIS * before) * window, n=n_fft)
     power = spectrum.abs().square() @ kaldi_filters(bands, n_fft, sample_rate_hz).to(waveform)
     return torch.log(power.clamp_min(torch.finfo(torch.float32).eps))
