@@ -19,8 +19,8 @@ KINDS = {
     "constant": "#d55e00",
     "stem": "#8c6d46",
 }
-STRIP = 0.035
-"""Height of the strip, as a share of the panel."""
+STRIP = 0.04
+"""Height of the strip, which lies on top of the panel, as a share of the panel."""
 
 
 def kind_name(kind: str) -> str:
@@ -36,7 +36,7 @@ def verdict_looks(verdicts: Sequence[str]) -> dict[str, Look]:
 
 
 def draw_verdicts(axes: Axes, steps: pd.Series, verdicts: pd.Series) -> None:
-    """Draw a strip of verdicts along the top; a collapse shades the panel below it as well.
+    """Draw a strip of verdicts on top of a panel; a collapse shades the panel as well.
 
     A verdict is about the steps since the one before.
     """
@@ -46,9 +46,10 @@ def draw_verdicts(axes: Axes, steps: pd.Series, verdicts: pd.Series) -> None:
         first, last = run.index[0], run.index[-1]
         colour = KINDS.get(str(run.iloc[0]), INK)
         ends = (float(starts[first]), float(steps.iloc[last]))
-        axes.axvspan(*ends, ymin=1 - STRIP, color=colour, linewidth=0, zorder=3)
+        strip = {"ymin": 1.0, "ymax": 1 + STRIP, "clip_on": False}
+        axes.axvspan(*ends, **strip, color=colour, linewidth=0)
         if run.iloc[0] != HEALTHY:
-            axes.axvspan(*ends, ymax=1 - STRIP, color=colour, alpha=0.12, linewidth=0, zorder=0)
+            axes.axvspan(*ends, color=colour, alpha=0.12, linewidth=0, zorder=0)
 
 
 def draw_steps(axes: Axes, steps: pd.Series) -> None:

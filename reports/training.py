@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from probe_bench.errors import UserError
 from probe_bench.reports.canvas import Entry, Sheet, new_sheet
@@ -19,6 +19,7 @@ from probe_bench.reports.tables import BEST, Panel, headline_panels, layer_rows,
 __all__ = ["draw_training", "read_log", "training_sheet"]
 
 _LAYERS_IN_LEGEND = 6
+_LOG_SPAN = 1e5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,15 +72,17 @@ PANELS = (
     ),
     Monitors(
         title="teacher and student",
-        axis="cosine",
-        columns={"teacher_cosine": "same token, whole clip"},
+        axis="mean cosine of a token",
+        columns={"teacher_cosine": "cosine"},
         top=1.0,
     ),
-    Monitors(title="gradient", axis="norm", columns={"grad_norm": "before clipping"}, log=True),
+    Monitors(
+        title="gradient", axis="norm before clipping", columns={"grad_norm": "norm"}, log=True
+    ),
     Monitors(
         title="rates",
         axis="per step",
-        columns={"lr": "learning rate", "taken": "student's share in the teacher, 1 − EMA"},
+        columns={"lr": "learning rate", "taken": "student's share of the teacher, 1 − EMA"},
         log=True,
     ),
     Monitors(
@@ -92,7 +95,7 @@ PANELS = (
     Monitors(
         title="hidden stretch of time",
         axis="mean length (ms)",
-        columns={"hidden_run_ms": "within one band"},
+        columns={"hidden_run_ms": "length"},
     ),
     Monitors(
         title="projected embeddings",
@@ -198,7 +201,7 @@ def _legend(log: pd.DataFrame) -> list[Entry]:
     kinds = log["verdict"].value_counts(sort=False)
     looks = verdict_looks(list(kinds.index))
     return [
-        Entry(label=f"{kind_name(kind)}: {kinds[kind]} of {len(log)} rows", look=look)
+        Entry(label=f"{kind_name(kind)}: {kinds[kind]} rows", look=look)
         for kind, look in looks.items()
     ]
 
@@ -219,13 +222,29 @@ def _draw_monitors(
     axes.set_title(monitors.title)
     axes.set_ylabel(monitors.axis)
     if axes.get_yscale() == "linear":
-        axes.set_ylim(bottom=min(0, axes.get_ylim()[0]), top=monitors.top)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.legend(loc="best", handlelength=1.4, borderpad=0.2, labelspacing=0.25)
+        bottom, top = axes.get_ylim()
+        axes.set_ylim(bottom=min(0, bottom), top=monitors.top or top)
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    else:
+        _log_ticks(axes)
+    if len(names) > 1:
+        axes.legend(loc="best", handlelength=1.4, borderpad=0.2, labelspacing=0.25)
+
+
+def _log_ticks(axes: Axes) -> None:
+    """Ticks as plain numbers, more of them where the axis is short."""
+    low, high = axes.get_ylim()
+    low = max(low, high / _LOG_SPAN)  # a learning rate ends at nothing
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda level, _: f"{level:g}"))
 
 
 def _describe(log: pd.DataFrame, names: Mapping[str, str]) -> str:
-    ends = [f"{name} from {log[c].iloc[0]:.3g} to {log[c].iloc[-1]:.3g}" for c, name in names.items()]
+    ends = [
+        f"{name} from {log[c].iloc[0]:.3g} to {log[c].iloc[-1]:.3g}" for c, name in names.items()
+    ]
     return f"By step: {'; '.join(ends)}."
 
 

@@ -1,0 +1,1 @@
+"""Studies: planned sets of pretrainings and runs that test one claim, each by one command."""
