@@ -47,6 +47,7 @@ _TINY = replace(
     AUDIO_JEPA["tiny"],
     system="jepa-v0",
     crop_samples=399 * 160 + 400,
+    steps=2_000,
     batch_size=24,
     frontend=_patches(8, 64),
     masks=SpanMasks(span=5, groups=1, context_probability=0.7, predict_hidden=True),
