@@ -29,7 +29,7 @@ _SHOWN_RUNS = (
     "base",
     "no stop-gradient",
     "no stop-gradient, SIGReg",
-    "learning rate × 10",
+    "learning rate × 10",  # noqa: RUF001  a sign of multiplication
 )
 
 
@@ -64,8 +64,8 @@ def _figure(
 
     def place(left: float, top: float, width: float, height: float) -> Axes:
         box = (left, height_in - top - height, width, height)
-        scale = (_WIDTH_IN, height_in) * 2
-        return figure.add_axes(tuple(b / s for b, s in zip(box, scale, strict=True)))
+        x, y, w, h = np.array(box) / np.array((_WIDTH_IN, height_in) * 2)
+        return figure.add_axes((x, y, w, h))
 
     matrix_in = _VERDICT_IN + _CELL_IN * len(MONITORS)
     _draw_matrix(place(_LABEL_IN, 0.95, matrix_in, rows_in), findings, int(table["steps"].max()))
@@ -128,7 +128,7 @@ def _draw_cell(
     if alarm is None:
         return
     if alarm.step is None:
-        axes.text(*centre, "–", ha="center", va="center", fontsize=6, color="#9a9ca4")
+        axes.text(*centre, "·", ha="center", va="center", fontsize=6, color="#9a9ca4")
         return
     share = min(1.0, alarm.step / steps)
     colour = _EARLY + (_LATE - _EARLY) * share**0.7
@@ -178,7 +178,7 @@ def _draw_runs(
     draw_steps(axes, pd.Series([0, int(table["steps"].max())]))
     if column != "rank_encoder":
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda level, _: f"{level:g}"))
+        log_ticks(axes)
     else:
         axes.set_ylim(bottom=0)
     axes.set_title(MONITORS[column])
@@ -193,13 +193,15 @@ def _draw_linear(axes: Axes, rows: pd.DataFrame, arm: str, *, labelled: bool) ->
     """Singular values of the linear encoder against the values that the theory gives."""
     for colour, (_, one) in zip(COLOURS, rows.groupby("seed"), strict=False):
         for _, mode in one.groupby("mode"):
-            axes.plot(mode["step"] / 1000, mode["value"], color=colour, linewidth=0.8)
+            axes.plot(mode["step"], mode["value"], color=colour, linewidth=0.8)
     for limit in rows["limit"].unique():
         axes.axhline(limit, color=INK, linewidth=0.7, linestyle=(0, (1, 1.6)))
     axes.set_ylim(-0.05, 1.6)
-    axes.set_xlim(0, rows["step"].max() / 1000)
+    axes.set_xscale("log")
+    axes.set_xlim(max(1, rows.loc[rows["step"] > 0, "step"].min()), rows["step"].max())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     axes.set_title(arm, fontsize=7)
-    axes.set_xlabel("1000 steps")
+    axes.set_xlabel("step")
     axes.grid(color=GRID)
     if labelled:
         axes.set_ylabel("singular values of the\nlinear encoder; dotted: theory", fontsize=6.5)

@@ -24,6 +24,11 @@ of its first logged value; spreads and ranks, a quarter of the untrained encoder
 verdict, anything but healthy. A number with a star is an alarm that not every seed had; the bold one told first.
 """
 
+_PROBES = """\
+Accuracy of linear probes at the last layer in percent, mean over seeds; and spread and rank at the \
+end of training over the untrained encoder's:
+"""
+
 
 def console_table(folder: Path) -> Table:
     """Return one line an arm: the verdict, who told first, and what the probes still read."""
@@ -36,7 +41,7 @@ def console_table(folder: Path) -> Table:
         shown.add_row(
             finding.name,
             _verdicts(finding),
-            ", ".join(MONITORS[monitor] for monitor in finding.first) or "–",
+            ", ".join(MONITORS[monitor] for monitor in finding.first) or "none",
             _first_step(finding),
             *(f"{finding.probes[task].mean:.1f}" for task in twins),
         )
@@ -62,8 +67,7 @@ def write_report(folder: Path) -> Path:
     ]
     if twins:
         parts += [
-            "Accuracy of linear probes at the last layer, in percent, mean over seeds, and the spread "
-            "at the end over the untrained encoder's:",
+            _PROBES,
             _probe_table(findings, twins),
         ]
     path = folder / "report.md"
@@ -84,7 +88,7 @@ def _probe_table(findings: Sequence[ArmFinding], twins: Mapping[str, float]) -> 
     rows = [["arm", *twins, *(MONITORS[name] for name in spreads)]]
     for finding in findings:
         scores = [f"{finding.probes[task].mean:.1f}" for task in twins]
-        ratios = [f"× {finding.change[name]:.2f}" for name in spreads]
+        ratios = [f"{finding.change[name]:.2f}" for name in spreads]
         rows.append([finding.name, *scores, *ratios])
     rows.append(["untrained", *(f"{score:.1f}" for score in twins.values()), "", "", ""])
     return _markdown(rows)
@@ -100,7 +104,7 @@ def _cell(finding: ArmFinding, monitor: str) -> str:
     if alarm is None:
         return ""
     if alarm.step is None:
-        return "–"
+        return "·"
     text = f"{alarm.step}{'' if alarm.seeds == alarm.of else '*'}"
     return f"**{text}**" if monitor in finding.first else text
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from probe_bench.reports.style import INK, Look
 
-__all__ = ["HEALTHY", "draw_steps", "draw_verdicts", "kind_name", "verdict_looks"]
+__all__ = ["HEALTHY", "draw_steps", "draw_verdicts", "kind_name", "log_ticks", "verdict_looks"]
 
 HEALTHY = "healthy"
 KINDS = {
@@ -19,6 +19,7 @@ KINDS = {
     "constant": "#d55e00",
     "stem": "#8c6d46",
 }
+LOG_SPAN = 1e5
 STRIP = 0.04
 """Height of the strip, which lies on top of the panel, as a share of the panel."""
 
@@ -58,3 +59,13 @@ def draw_steps(axes: Axes, steps: pd.Series) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     axes.set_xlabel("step")
+
+
+def log_ticks(axes: Axes) -> None:
+    """Plain numbers on a logarithmic vertical axis, more of them where it is short."""
+    low, high = axes.get_ylim()
+    low = max(low, high / LOG_SPAN)  # a learning rate ends at nothing
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda level, _: f"{level:g}"))

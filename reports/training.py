@@ -1,25 +1,31 @@
 """A pretraining's folder to one figure: what was learnt, and whether anything collapsed meanwhile."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from probe_bench.errors import UserError
 from probe_bench.reports.canvas import Entry, Sheet, new_sheet
 from probe_bench.reports.metrics import metric_text
-from probe_bench.reports.step_axis import draw_steps, draw_verdicts, kind_name, verdict_looks
+from probe_bench.reports.step_axis import (
+    draw_steps,
+    draw_verdicts,
+    kind_name,
+    log_ticks,
+    verdict_looks,
+)
 from probe_bench.reports.style import depth_colours, house_style
 from probe_bench.reports.tables import BEST, Panel, headline_panels, layer_rows, name_series
+from probe_bench.rows import Row
 
 __all__ = ["draw_training", "read_log", "training_sheet"]
 
 _LAYERS_IN_LEGEND = 6
-_LOG_SPAN = 1e5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +88,7 @@ PANELS = (
     Monitors(
         title="rates",
         axis="per step",
-        columns={"lr": "learning rate", "taken": "student's share of the teacher, 1 − EMA"},
+        columns={"lr": "learning rate", "taken": "taken into the teacher, 1 minus EMA"},
         log=True,
     ),
     Monitors(
@@ -185,16 +191,21 @@ def _with_taken(log: pd.DataFrame) -> pd.DataFrame:
 
 def _worth_showing(log: pd.DataFrame, monitors: Monitors) -> dict[str, str]:
     """Columns of a panel that are there and say something."""
-    shown = {}
-    for column, name in monitors.columns.items():
-        silent = column not in log.columns or not np.isfinite(log[column]).any()
-        silent = silent or (column == "penalty" and (log[column] == 0).all())
-        silent = silent or (column == "nonzero_projected" and (log[column] > 0.999).all())
-        if not silent:
-            shown[column] = name
+    shown = {
+        column: name
+        for column, name in monitors.columns.items()
+        if column in log.columns and not _says_nothing(log[column].to_numpy(float), column)
+    }
     if "prediction" in shown and "penalty" not in shown and (log.prediction == log.loss).all():
         del shown["prediction"]
     return shown
+
+
+def _says_nothing(values: np.ndarray, column: str) -> bool:
+    """Nothing was measured, or a part of the recipe that is not there was."""
+    measured = values[np.isfinite(values)]
+    absent = {"penalty": measured == 0, "nonzero_projected": measured > 0.999}
+    return bool(absent.get(column, np.zeros(1, dtype=bool)).all()) or not len(measured)
 
 
 def _legend(log: pd.DataFrame) -> list[Entry]:
@@ -226,19 +237,9 @@ def _draw_monitors(
         axes.set_ylim(bottom=min(0, bottom), top=monitors.top or top)
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     else:
-        _log_ticks(axes)
+        log_ticks(axes)
     if len(names) > 1:
         axes.legend(loc="best", handlelength=1.4, borderpad=0.2, labelspacing=0.25)
-
-
-def _log_ticks(axes: Axes) -> None:
-    """Ticks as plain numbers, more of them where the axis is short."""
-    low, high = axes.get_ylim()
-    low = max(low, high / _LOG_SPAN)  # a learning rate ends at nothing
-    axes.set_ylim(low, high)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda level, _: f"{level:g}"))
 
 
 def _describe(log: pd.DataFrame, names: Mapping[str, str]) -> str:
@@ -250,8 +251,8 @@ def _describe(log: pd.DataFrame, names: Mapping[str, str]) -> str:
 
 def _with_text(probes: pd.DataFrame) -> pd.DataFrame:
     """Empty cells of text columns are empty text."""
-    text = probes.columns[probes.dtypes == object]
-    return probes.fillna(dict.fromkeys([*text, "encoder"], ""))
+    text = [field.name for field in fields(Row) if field.type is str]
+    return probes.fillna(dict.fromkeys(text, ""))
 
 
 def _draw_probes(axes: Axes, rows: pd.DataFrame, panel: Panel) -> None:
@@ -259,7 +260,7 @@ def _draw_probes(axes: Axes, rows: pd.DataFrame, panel: Panel) -> None:
     text = metric_text(panel.metric)
     rows = rows[(rows["layer"] != BEST) & (rows["role"] == "subject")]
     by_step = {
-        step: layer_rows(part, str(part["name"].iloc[0])).set_index("layer")
+        float(str(step)): layer_rows(part, str(part["name"].iloc[0])).set_index("layer")
         for step, part in rows.groupby("step")
     }
     layers = next(iter(by_step.values()))

@@ -111,9 +111,10 @@ def _arms() -> tuple[Arm, ...]:
         add("targets", f"targets by {normalisation}", "base", targets=normalisation)
         name = f"no stop-gradient, targets by {normalisation}"
         add("targets", name, "no stop-gradient", targets=normalisation)
-    add("learning rate", "learning rate × 10", "base", lr=10.0)
+    faster = "learning rate × 10"  # noqa: RUF001  a sign of multiplication
+    add("learning rate", faster, "base", lr=10.0)
     add("learning rate", "no warm-up", "base", warmup=0.0)
-    add("learning rate", "learning rate × 10, no warm-up", "learning rate × 10", warmup=0.0)
+    add("learning rate", f"{faster}, no warm-up", faster, warmup=0.0)
     return tuple(made.values())
 
 
@@ -154,7 +155,7 @@ class Scale:
 
 SCALES = {
     "smoke": Scale(
-        steps=40,
+        steps=80,
         monitor_every=4,
         batch_size=6,
         crop_frames=40,
