@@ -166,7 +166,8 @@ class BlockMasks:
 
         def draw(rows: int) -> np.ndarray:
             blocks = _place(size, rows * self.groups * self.blocks, grid, rng)
-            joined: np.ndarray = blocks.reshape(rows, self.groups, self.blocks, -1).any(axis=2)
+            blocks = blocks.reshape(rows, self.groups, self.blocks, -1)
+            joined: np.ndarray = np.logical_or.reduce(blocks, axis=2)
             return joined
 
         targets = _with_room(draw, batch, self.min_keep)
