@@ -95,7 +95,7 @@ class Codec(nn.Module):
         """Encode; the last block's output."""
         encoder = self.encoder
         tokens = encoder.tokens(encoder.frontend.features(waveform))
-        return encoder.transformer.norm(encoder.transformer(tokens)[-1])  # type: ignore[operator, no-any-return]
+        return encoder.transformer.norm(encoder.transformer(tokens)[-1])  # type: ignore[no-any-return]
 
     def forward(
         self, waveform: Float[Tensor, "batch samples"]
