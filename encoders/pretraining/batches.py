@@ -96,6 +96,6 @@ class BatchMaker:
         return [np.random.default_rng((self.seed, step, stream, clip)) for clip in clips]
 
 
-def seed_of(seed: int, step: int) -> int:
-    """Return the seed of what torch draws in one step (directions, samples, dropped keys)."""
-    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
+def seed_of(seed: int, step: int, rank: int) -> int:
+    """Return the seed of what torch draws in one step on one process (directions, dropped keys)."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> 1)

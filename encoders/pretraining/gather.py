@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch import distributed as dist
 
-__all__ = ["all_rows", "all_sum", "n_rows", "rank", "world_size"]
+__all__ = ["all_rows", "all_sum", "n_rows", "rank", "shared_generator", "world_size"]
 
 
 def world_size() -> int:
@@ -28,6 +28,21 @@ def world_size() -> int:
 def rank() -> int:
     """Number of this process; 0 outside of a process group."""
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def shared_generator(device: torch.device) -> torch.Generator:
+    """Make a generator, seeded from torch's global one, that draws the same on every process.
+
+    The global generators part as soon as processes draw for their own rows (dropped keys, dropout).
+
+    Args:
+        device: One that the process group can communicate from; the generator is on the CPU.
+    """
+    seed = torch.randint(2**62, ())
+    if world_size() > 1:
+        seed = seed.to(device)
+        dist.broadcast(seed, 0)
+    return torch.Generator().manual_seed(int(seed))
 
 
 class _AllSum(torch.autograd.Function):

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probe_bench.encoders.pretraining.gather import all_rows, n_rows
+from probe_bench.encoders.pretraining.gather import all_rows, n_rows, shared_generator
 from probe_bench.encoders.pretraining.sigreg import unit_directions
 
 __all__ = ["RdmReg", "nonzero_fraction", "rectified_sample", "sliced_wasserstein", "unit_scale"]
@@ -36,12 +36,14 @@ class RdmReg:
     mean: float = 0.0
 
     def penalty(self, embeddings: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
-        """Compute the unweighted term; sample and directions come from torch's global generator."""
+        """Compute the unweighted term; what is drawn is seeded from torch's global generator."""
         dim, place = embeddings.shape[1], embeddings.device
-        directions = unit_directions(dim, self.projections).to(place)
-        rows = n_rows(embeddings)
-        target = rectified_sample(rows, dim, shape=self.shape, mean=self.mean).to(place)
-        return sliced_wasserstein(embeddings, target, directions)
+        generator = shared_generator(place)
+        directions = unit_directions(dim, self.projections, generator)
+        target = rectified_sample(
+            n_rows(embeddings), dim, shape=self.shape, mean=self.mean, generator=generator
+        )
+        return sliced_wasserstein(embeddings, target.to(place), directions.to(place))
 
     @property
     def nonzero_fraction(self) -> float:
@@ -73,15 +75,21 @@ def unit_scale(shape: float) -> float:
 
 
 def rectified_sample(
-    rows: int, dim: int, *, shape: float, mean: float, scale: float | None = None
+    rows: int,
+    dim: int,
+    *,
+    shape: float,
+    mean: float,
+    scale: float | None = None,
+    generator: torch.Generator | None = None,
 ) -> Float[Tensor, "rows dim"]:
     """Draw ReLU(mean + scale * g) with g from GN_p; `scale` gives unit variance if None.
 
     If g has density ~ exp(-|g|^p / p), then |g|^p / p is Gamma(1/p, 1) distributed.
     """
     power = torch.empty(rows, dim).fill_(1 / shape)
-    magnitude = (shape * torch._standard_gamma(power)) ** (1 / shape)  # noqa: SLF001
-    sign = torch.randint(0, 2, (rows, dim)) * 2 - 1
+    magnitude = (shape * torch._standard_gamma(power, generator)) ** (1 / shape)  # noqa: SLF001
+    sign = torch.randint(0, 2, (rows, dim), generator=generator) * 2 - 1
     sigma = unit_scale(shape) if scale is None else scale
     return (mean + sigma * sign * magnitude).relu()
 

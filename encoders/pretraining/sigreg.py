@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor
 
-from probe_bench.encoders.pretraining.gather import all_sum, n_rows
+from probe_bench.encoders.pretraining.gather import all_sum, n_rows, shared_generator
 
 __all__ = ["SigReg", "epps_pulley", "epps_pulley_exact", "sigreg", "unit_directions"]
 
@@ -40,14 +40,20 @@ class SigReg:
     limit: float = 3.0
 
     def penalty(self, embeddings: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
-        """Compute the unweighted term; directions come from torch's global generator."""
-        directions = unit_directions(embeddings.shape[1], self.directions).to(embeddings.device)
+        """Compute the unweighted term; directions are seeded from torch's global generator."""
+        place = embeddings.device
+        directions = unit_directions(
+            embeddings.shape[1], self.directions, shared_generator(place)
+        ).to(place)
         return sigreg(embeddings, directions, knots=self.knots, limit=self.limit)
 
 
-def unit_directions(dim: int, count: int) -> Float[Tensor, "dim count"]:
+def unit_directions(
+    dim: int, count: int, generator: torch.Generator | None = None
+) -> Float[Tensor, "dim count"]:
     """Draw directions uniformly on the sphere, in float32 whatever autocast says."""
-    return F.normalize(torch.randn(dim, count, dtype=torch.float32), dim=0)
+    drawn = torch.randn(dim, count, dtype=torch.float32, generator=generator)
+    return F.normalize(drawn, dim=0)
 
 
 def sigreg(

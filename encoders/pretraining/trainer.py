@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from probe_bench.encoders.pretraining.agreement import Agreement, ViewBatch
 from probe_bench.encoders.pretraining.batches import seed_of
-from probe_bench.encoders.pretraining.gather import world_size
+from probe_bench.encoders.pretraining.gather import rank, world_size
 from probe_bench.encoders.pretraining.jepa import Jepa, MaskedBatch, StepOutput
 from probe_bench.encoders.pretraining.monitors import Row, monitor
 from probe_bench.encoders.pretraining.recipe import Recipe
@@ -100,10 +100,10 @@ class Trainer:
 
     @contextlib.contextmanager
     def _random(self, step: int) -> Iterator[None]:
-        """Draw from a generator of this step's own, the same on every process."""
+        """Draw from a generator of this step's and process's own."""
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed_of(self.seed, step))
+            torch.manual_seed(seed_of(self.seed, step, rank()))
             yield
 
     @contextlib.contextmanager

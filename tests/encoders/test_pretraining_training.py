@@ -400,7 +400,7 @@ def test_processes_share_the_batch_of_one(system: str, world: int, tape: Tape) -
 
 
 def test_seeds_of_steps_differ() -> None:
-    seeds = {seed_of(seed, step) for seed in range(20) for step in range(50)}
+    seeds = {seed_of(n, step, rank) for n in range(10) for step in range(50) for rank in range(2)}
     assert len(seeds) == 1000
     assert min(seeds) >= 0
 
@@ -531,7 +531,7 @@ def test_seed_decides_the_initialisation_and_leaves_the_global_generator() -> No
 def test_training_leaves_the_global_generators_alone(tmp_path: Path, tape: Tape) -> None:
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()   # type: ignore[index] # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index] # noqa: NPY002
     train(micro("a-jepa", steps=1), tape, TrainOptions(out=tmp_path))
     assert torch.equal(before[0], torch.get_rng_state())
     assert (before[1] == np.random.get_state()[1]).all()  # type: ignore[index] # noqa: NPY002
