@@ -17,7 +17,7 @@ from probe_bench.reports.collapse_data import (
     read_study,
     twin_scores,
 )
-from probe_bench.reports.step_axis import draw_steps, verdict_looks
+from probe_bench.reports.step_axis import draw_steps, log_ticks, verdict_looks
 from probe_bench.reports.style import COLOURS, GRID, INK, house_style
 from probe_bench.reports.training import read_log
 
