@@ -1,4 +1,7 @@
-"""Second-stage presets; each fits the encoder preset of the same name."""
+"""Second-stage presets; each fits the encoder preset of the same name.
+
+`base` is the paper's, `code` its published code's for the same encoder.
+"""
 
 from collections.abc import Mapping
 
@@ -27,7 +30,7 @@ _CODE = CodecRecipe(
 
 _SMALL = CodecRecipe(
     tokens=FsqShape(),
-    decoder=WaveDecoderShape(channels=(256, 192, 128, 64, 32), strides=(8, 8, 5, 5)),
+    decoder=WaveDecoderShape(channels=(256, 192, 128, 64, 32), strides=(5, 5, 8, 8)),
     discriminators=DiscriminatorShape(
         period_channels=(16, 64, 128, 256, 256), scale_channels=(16, 64, 128, 256, 256, 256)
     ),
@@ -40,25 +43,24 @@ _SMALL = CodecRecipe(
 
 _TINY = CodecRecipe(
     tokens=FsqShape(dims=64),
-    decoder=WaveDecoderShape(channels=(96, 64, 48, 24, 12), strides=(8, 5, 4, 4), kernels=(3, 7)),
+    decoder=WaveDecoderShape(channels=(96, 64, 48, 24, 12), strides=(4, 4, 5, 8), kernels=(3, 7)),
     discriminators=DiscriminatorShape(
         periods=(2, 3, 5),
         period_channels=(8, 16, 32, 32, 32),
         scales=2,
         scale_channels=(8, 16, 32, 32, 32, 32),
     ),
-    batch_size=8,
-    steps=3_000,
+    batch_size=4,
+    steps=1_500,
     lr=1e-3,
     discriminator_lr=5e-4,
-    discriminators_from=1_500,
-    adversarial_from=1_500,
+    discriminators_from=1_000,
+    adversarial_from=1_000,
 )
 
 CODECS: Mapping[str, CodecRecipe] = {
     "tiny": _TINY,
     "small": _SMALL,
     "base": _PAPER,
-    "paper": _PAPER,
     "code": _CODE,
 }

@@ -77,6 +77,14 @@ class Tokenizer:
         """Bits per second if every token takes the bits of the largest vocabulary."""
         return self._tokens.stored_bps(self.frame_rate_hz)
 
+    @property
+    def rates(self) -> str:
+        """Frame rate, token rate and bitrates in words."""
+        return (
+            f"{float(self.frame_rate_hz):g} frames/s, {float(self.token_rate_hz):g} tokens/s, "
+            f"{self.bitrate_bps:g} bit/s ({self.stored_bps:g} bit/s in tokens of equal size)"
+        )
+
     def to(self, device: str) -> "Tokenizer":
         """Move the weights to `device` and return self."""
         self._codec.to(device)

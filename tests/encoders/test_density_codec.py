@@ -223,6 +223,7 @@ def test_tokens_have_the_stated_rate_and_shape(untrained: Train) -> None:
     assert tokenizer.token_rate_hz == Fraction(600)
     assert tokenizer.bitrate_bps == 100 * 16 * 2
     assert tokenizer.stored_bps == 600 * 6
+    assert tokenizer.rates.startswith("100 frames/s, 600 tokens/s, 3200 bit/s (3600 bit/s")
     assert tokenizer.vocabularies == (64,) * 5 + (4,)
     waveform = torch.randn(2, 4_000)
     tokens = tokenizer.encode(waveform)
