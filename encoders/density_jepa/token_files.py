@@ -1,5 +1,6 @@
 """Tokens on disk: one safetensors file a recording, and the waveform that it stands for."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from probe_bench import audio
 from probe_bench.encoders.density_jepa.tokenizer import Tokenizer
-from probe_bench.errors import CheckpointError
+from probe_bench.errors import CheckpointError, UserError
 
 __all__ = ["TokenFile", "decode_files", "encode_files", "read_tokens", "write_tokens"]
 
@@ -44,7 +45,14 @@ def encode_files(
 
     Raises:
         AudioError: If a recording cannot be used.
+        UserError: If two recordings have the same name.
     """
+    for name, count in Counter(path.stem for path in paths).items():
+        if count > 1:
+            raise UserError(
+                f"{name}: {count} recordings of this name; expected one, because tokens are named "
+                "after recordings; encode them into different folders"
+            )
     out.mkdir(parents=True, exist_ok=True)
     tokenizer.to(device)
     written = []

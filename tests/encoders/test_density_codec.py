@@ -270,6 +270,8 @@ def test_files_of_tokens_and_back(untrained: Train, tmp_path: Path) -> None:
     other = Tokenizer.load(untrained("others", seed=1))
     with pytest.raises(CheckpointError, match=r"decode with the codec that encoded"):
         decode_files(other, [written], tmp_path / "decoded")
+    with pytest.raises(UserError, match=r"2 recordings of this name"):
+        encode_files(tokenizer, [recording, tmp_path / "elsewhere/hum.flac"], tmp_path / "tokens")
     with pytest.raises(CheckpointError, match=r"no token file"):
         read_tokens(recording)
 
