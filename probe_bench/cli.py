@@ -1,5 +1,6 @@
 """The command line: `probe-bench COMMAND`. Nothing heavy is imported before a command runs."""
 
+import importlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from probe_bench.config import (
     RunConfig,
     ShardsConfig,
     StudyConfig,
+    TokenizerConfig,
 )
 from probe_bench.errors import UserError
 
@@ -33,8 +35,23 @@ Command = (
     | Annotated[CacheConfig, tyro.conf.subcommand("cache")]
     | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
     | Annotated[ShardsConfig, tyro.conf.subcommand("shards")]
+    | Annotated[TokenizerConfig, tyro.conf.subcommand("tokenizer")]
     | Annotated[StudyConfig, tyro.conf.subcommand("study")]
 )
+
+_HANDLERS = {
+    RunConfig: "commands:run",
+    EmbedConfig: "commands:embed",
+    ExportConfig: "exporting:export",
+    ListConfig: "commands:show",
+    CheckConfig: "commands:check",
+    ReportConfig: "commands:report",
+    CacheConfig: "commands:cache",
+    PretrainConfig: "pretraining:pretrain",
+    ShardsConfig: "pretraining:shards",
+    TokenizerConfig: "tokenizing:tokenizer",
+    StudyConfig: "studies.collapse:collapse",
+}
 
 _AT_LEAST = {
     "seed": 0,
@@ -92,20 +109,7 @@ def _refuse_small(command: object) -> None:
 
 
 def _execute(command: object) -> int:
-    """Hand the configuration to the part that does the work and return the exit code."""
-    from probe_bench import commands, exporting, pretraining  # noqa: PLC0415 - keeps torch out of --help
-    from probe_bench.studies import collapse  # noqa: PLC0415
-
-    handlers: dict[type, Callable[[Any], int]] = {
-        RunConfig: commands.run,
-        EmbedConfig: commands.embed,
-        ExportConfig: exporting.export,
-        ListConfig: commands.show,
-        CheckConfig: commands.check,
-        ReportConfig: commands.report,
-        CacheConfig: commands.cache,
-        PretrainConfig: pretraining.pretrain,
-        ShardsConfig: pretraining.shards,
-        StudyConfig: collapse.collapse,
-    }
-    return handlers[type(command)](command)
+    """Import the part that does the work, hand it the configuration and return its exit code."""
+    module, _, name = _HANDLERS[type(command)].partition(":")
+    handler: Callable[[Any], int] = getattr(importlib.import_module(f"probe_bench.{module}"), name)
+    return handler(command)

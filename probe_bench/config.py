@@ -22,6 +22,7 @@ __all__ = [
     "RunConfig",
     "ShardsConfig",
     "StudyConfig",
+    "TokenizerConfig",
 ]
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -233,3 +234,32 @@ class StudyConfig:
     """Where embedded corpora and features are kept; default: the platform's cache folder."""
     out: Path = Path("collapse")
     """Folder that receives arms/, collapse.csv, linear.csv, probes/, collapse.png and report.md."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """Train the waveform decoder of density-jepa, or turn recordings into tokens and back."""
+
+    action: tyro.conf.Positional[Literal["train", "encode", "decode"]]
+    """train: second stage for a pretrained density-jepa; encode: recordings to .tokens.safetensors;
+    decode: those to .wav."""
+    checkpoint: tyro.conf.Positional[Path]
+    """train: checkpoint of density-jepa or its folder; encode, decode: codec.safetensors or its folder."""
+    files: tyro.conf.Positional[tuple[str, ...]] = ()
+    """encode: recordings, folders or manifests; decode: token files."""
+    preset: str | None = None
+    """train: tiny, small, base or code; default: the one named like the encoder's."""
+    corpus: tuple[str, ...] = ("speech-pretrain",)
+    """train: corpora, as in `pretrain`."""
+    audio: tuple[str, ...] = ()
+    """train: more audio, as in `pretrain`."""
+    workers: int = 0
+    """train: processes that decode audio."""
+    seed: int = 0
+    """train: of weights and crops."""
+    device: Device = "auto"
+    """Where to work."""
+    cache: Path | None = None
+    """Where embedded corpora are kept; default: the platform's cache folder."""
+    out: Path
+    """Folder to write to."""

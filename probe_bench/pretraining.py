@@ -12,7 +12,6 @@ from probe_bench.encoders.pretraining.distributed import process_group
 from probe_bench.encoders.pretraining.gather import rank
 from probe_bench.encoders.pretraining.presets import find_recipe
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
-from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.shard_writer import write_shards
 from probe_bench.encoders.pretraining.sources import Source, join
 from probe_bench.encoders.pretraining.tape import load_tape
@@ -23,7 +22,7 @@ from probe_bench.gather import pick_device
 from probe_bench.probing_steps import StepProbes
 from probe_bench.reports.training import draw_training
 
-__all__ = ["pretrain", "shards"]
+__all__ = ["open_audio", "pretrain", "shards"]
 
 
 def pretrain(config: PretrainConfig) -> int:
@@ -34,7 +33,15 @@ def pretrain(config: PretrainConfig) -> int:
     if config.steps is not None:
         recipe = dataclasses.replace(recipe, steps=config.steps)
     with process_group(str(pick_device(config.device))) as device:
-        source, names = _audio(config, recipe, console)
+        source, names = open_audio(
+            config.corpus,
+            config.audio,
+            sample_rate_hz=recipe.sample_rate_hz,
+            crop_samples=recipe.crop_samples,
+            root=config.cache or default_root(),
+            console=console,
+            skip_bad=config.skip_bad,
+        )
         probes = StepProbes(config=config)
         options = TrainOptions(
             out=config.out,
@@ -69,23 +76,41 @@ def shards(config: ShardsConfig) -> int:
     return 0
 
 
-def _audio(
-    config: PretrainConfig, recipe: Recipe, console: Console
+def open_audio(
+    corpora: tuple[str, ...],
+    audio: tuple[str, ...],
+    *,
+    sample_rate_hz: int,
+    crop_samples: int,
+    root: Path,
+    console: Console,
+    skip_bad: bool = False,
 ) -> tuple[Source, tuple[str, ...]]:
-    """Open what the command line names; return it and its names."""
-    root = config.cache or default_root()
-    words = () if config.corpus == ("none",) else config.corpus
-    if not words and not config.audio:
+    """Open what the command line names as training audio; return it and its names.
+
+    Args:
+        corpora: Names as in `run`, or `none`; decoded into memory at once.
+        audio: Folders, manifests and shards; decoded while training.
+        sample_rate_hz: Rate of training.
+        crop_samples: Length of a crop.
+        root: Where embedded corpora and indexes of shards are kept.
+        console: Where left-out recordings are listed.
+        skip_bad: Leave recordings of `audio` out whose header is not usable.
+
+    Raises:
+        UserError: If nothing is named, or something cannot be had.
+    """
+    words = () if corpora == ("none",) else corpora
+    if not words and not audio:
         raise UserError("nothing to train on; name a --corpus or give --audio FOLDER")
     sources: list[Source] = []
     if words:
-        corpora = load_corpora(words, root)
-        sources.append(load_tape(corpora, recipe.sample_rate_hz, recipe.crop_samples))
-        words = tuple(corpus.name for corpus in corpora)
-    if config.audio:
-        opened = open_sources(config.audio, recipe.sample_rate_hz, root, skip_bad=config.skip_bad)
+        loaded = load_corpora(words, root)
+        sources.append(load_tape(loaded, sample_rate_hz, crop_samples))
+        words = tuple(corpus.name for corpus in loaded)
+    if audio:
+        opened = open_sources(audio, sample_rate_hz, root, skip_bad=skip_bad)
         for line in opened.left_out:
             console.print(f"left out: {line}", markup=False, soft_wrap=True)
         sources.append(opened)
-    names = (*words, *(Path(word).name for word in config.audio))
-    return join(sources), names
+    return join(sources), (*words, *(Path(word).name for word in audio))
