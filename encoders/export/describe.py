@@ -23,7 +23,7 @@ def plain_name(reference: str) -> str:
     random, rest = reference.startswith(_RANDOM), reference.removeprefix(_RANDOM)
     file, mark, which = rest.partition("#")
     system, colon, path = file.partition(":")
-    name = f"{system}:{Path(path).stem}" if colon else Path(system).stem
+    name = f"{system}:{Path(path).stem}" if colon else Path(system).name
     return _RANDOM * random + name.rstrip(":") + mark + which
 
 

@@ -89,7 +89,8 @@ Name the module by a path relative to the folder in which X-ARES runs:
 python -m xares.run FOLDER/xares_jepa.py src/tasks/*.py
 ```
 
-The class is `$class_name`; X-ARES keeps its own results under that name.
+The class is `$class_name`; X-ARES keeps its own results under that name. Its loader drops a leading
+`p`, `y` or `.` from the path.
 """,
 )
 

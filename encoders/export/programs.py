@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probe_bench.encoders.export.shipped.windowed import Windowed
 from probe_bench.encoders.pretraining.inference import JepaEncoder
 from probe_bench.errors import UserError
 from probe_bench.extract import encode_clips
@@ -125,10 +125,10 @@ def _session(path: Path) -> Callable[[Tensor], list[Tensor]]:
     return lambda x: [torch.from_numpy(y) for y in session.run(None, {"waveform": x.numpy()})]
 
 
-def _filled(module: ModuleType, weights: Mapping[str, Tensor]) -> Windowed:
-    model: Windowed = module.MODEL
-    model.load_state_dict(dict(weights))
-    return model.eval().requires_grad_(requires_grad=False)
+def _filled(module: ModuleType, weights: Mapping[str, Tensor]) -> Any:
+    """Fill the module's own `Windowed`, a class that is not ours any more."""
+    module.MODEL.load_state_dict(dict(weights))
+    return module.MODEL.eval().requires_grad_(requires_grad=False)
 
 
 def _noise(batch: int, samples: int) -> Float[Tensor, "batch samples"]:

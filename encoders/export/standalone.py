@@ -11,6 +11,7 @@ import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 __all__ = ["standalone"]
@@ -130,7 +131,9 @@ def _refuse_clashes(copy: _Copy) -> None:
             assert owner.setdefault(name, module) == module, f"{name}: {owner[name]} and {module}"
 
 
+@lru_cache(maxsize=64)
 def _parse(module: str) -> _Module:
+    """Read a module's file."""
     spec = importlib.util.find_spec(module)
     assert spec is not None, module
     assert spec.origin is not None, module

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from probe_bench.encoders.export.describe import architecture_of, interface_of, pick_layers
@@ -28,6 +28,8 @@ _HUBCONF = '''\
 import importlib.util
 import sys
 from pathlib import Path
+
+__all__ = ["{entry}"]
 
 dependencies = ["torch"]
 
@@ -123,7 +125,7 @@ def _weights(encoder: JepaEncoder, prefix: str) -> dict[str, Tensor]:
 def _write_weights(fmt: Format, encoder: JepaEncoder, folder: Path) -> None:
     weights = _weights(encoder, fmt.prefix)
     if fmt.weights == "model.safetensors":
-        save_file(weights, folder / fmt.weights, {"format": "pt"})
+        (folder / fmt.weights).write_bytes(save(weights, {"format": "pt"}))
     elif fmt.weights is not None:
         torch.save(weights, folder / fmt.weights)
 
