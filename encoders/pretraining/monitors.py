@@ -41,6 +41,8 @@ class FeatureHealth:
         scale: Root mean square of the features.
         std_batch: Standard deviation between clips of the clip's mean, averaged over dimensions.
         std_time: Standard deviation over a clip's tokens, averaged over clips and dimensions.
+        std_place: Standard deviation between clips of the token at one place, averaged over places
+            and dimensions.
         std_lowest: Standard deviation over all tokens of the weakest tenth of the dimensions.
         rank: Effective rank of the centred token matrix.
         dim: Number of dimensions.
@@ -49,6 +51,7 @@ class FeatureHealth:
     scale: float
     std_batch: float
     std_time: float
+    std_place: float
     std_lowest: float
     rank: float
     dim: int
@@ -103,6 +106,7 @@ def feature_health(features: Float[Tensor, "batch tokens dim"]) -> FeatureHealth
         scale=features.square().mean().sqrt().item(),
         std_batch=features.mean(1).std(0).mean().item(),
         std_time=features.std(1).mean().item(),
+        std_place=features.std(0).mean().item(),
         std_lowest=spread[: max(1, len(spread) // 10)].mean().item(),
         rank=effective_rank(_thinned(rows)),
         dim=features.shape[-1],
@@ -141,7 +145,9 @@ def collapse_verdict(encoder: FeatureHealth, stem: FeatureHealth) -> str:
     """
     if stem.std_time < 0.01 * stem.scale:
         return "stem"
-    if max(encoder.std_time, encoder.std_batch) < 0.05 * encoder.scale:
+    # Positions alone make tokens of a clip differ: clips must differ at one place, too.
+    flat = max(encoder.std_time, encoder.std_batch) < 0.05 * encoder.scale
+    if flat or encoder.std_place < 0.01 * encoder.scale:
         return "constant"
     if encoder.std_time < 0.1 * encoder.std_batch:
         return "over-time"

@@ -9,6 +9,8 @@ from probe_bench.encoders.pretraining.presets import presets
 from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.tape import Tape
 
+__all__ = ["PRESETS", "SYSTEMS", "TEACHERS", "collapsing", "micro", "wandering_tones"]
+
 SYSTEMS = sorted(presets())
 PRESETS = [(system, preset) for system in SYSTEMS for preset in presets()[system]]
 TEACHERS = [s for s in SYSTEMS if presets()[s]["tiny"].teacher is not None]
@@ -43,6 +45,15 @@ def micro(system: str, preset: str = "tiny", **changes: Any) -> Recipe:
         **{name: _shrunk(getattr(recipe, name)) for name in _parts(recipe)},
     )
     return dataclasses.replace(small, **changes)
+
+
+def collapsing(**changes: Any) -> Recipe:
+    """Return a recipe with nothing left that keeps features alive: constant within 20 steps."""
+    recipe = micro("glas-jepa")
+    free = dataclasses.replace(recipe.optimiser, lr=1e-2, lr_start=1e-2, warmup_fraction=0.0)
+    return dataclasses.replace(
+        recipe, **{"stop_gradient": False, "regulariser": None, "optimiser": free, **changes}
+    )
 
 
 def _parts(recipe: Recipe) -> list[str]:
