@@ -25,7 +25,7 @@ class ViewBatch:
     """
 
     waveform: Float[Tensor, "batch samples"]
-    views: list[Float[Tensor, "batch _"]]
+    views: list[Float[Tensor, "batch *microphones _"]]
 
     def to(self, device: torch.device) -> "ViewBatch":
         """Move to a device."""
@@ -64,7 +64,9 @@ class Agreement(nn.Module):
             targets=None,
         )
 
-    def _embed(self, waveform: Float[Tensor, "rows samples"]) -> Float[Tensor, "rows dim"]:
+    def _embed(
+        self, waveform: Float[Tensor, "rows *microphones samples"]
+    ) -> Float[Tensor, "rows dim"]:
         """Embed every piece by the mean of its tokens."""
         encoder = self.encoder
         tokens = encoder.tokens(encoder.frontend.features(waveform))
@@ -73,4 +75,4 @@ class Agreement(nn.Module):
 
 def _same_length(views: list[Tensor]) -> list[Tensor]:
     """Stack neighbouring views of one length, so that each length is one pass."""
-    return [torch.cat(list(group)) for _, group in groupby(views, key=lambda v: v.shape[1])]
+    return [torch.cat(list(group)) for _, group in groupby(views, key=lambda v: v.shape[-1])]

@@ -140,14 +140,25 @@ class Recipe:
                 "there is no teacher to export; set export to student",
             ),
             (
-                self.targets.top_k > self.encoder.depth,
-                f"targets.top_k is {self.targets.top_k}, more than {self.encoder.depth} blocks",
+                not 1 <= self.targets.top_k <= self.encoder.depth,
+                f"targets.top_k is {self.targets.top_k}; expected 1 to {self.encoder.depth} blocks",
             ),
             (
-                self.crop_samples < self.frontend.min_samples,
-                f"crops of {self.crop_samples} samples give no token; take longer ones",
+                self._shortest_samples < self.frontend.min_samples,
+                f"crops or views of {self._shortest_samples} samples give no token; take longer ones",
+            ),
+            (
+                self.augment is not None
+                and self.augment.microphones not in {1, getattr(self.frontend, "microphones", 1)},
+                "the rooms have more microphones than the front end; change one of them",
             ),
         ]
+
+    @property
+    def _shortest_samples(self) -> int:
+        """Length of the shortest waveform that the encoder sees."""
+        crop = self.crop_samples
+        return crop if self.views is None else min(self.views.lengths(crop))
 
     @property
     def crops(self) -> CropRule:

@@ -15,8 +15,9 @@ import dataclasses
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from probe_bench.encoders.pretraining.field_types import described, fitted
 from probe_bench.encoders.pretraining.recipe import Recipe, part
 from probe_bench.errors import UserError
 
@@ -72,49 +73,53 @@ def load_recipe(path: Path, preset: Callable[[str, str], Recipe]) -> Recipe:
 
 def _changed(value: Any, changes: Mapping[str, Any], where: str) -> Any:
     """Replace fields of a part; tables change or replace parts of it."""
-    known = [field.name for field in dataclasses.fields(value)]
+    hints = get_type_hints(type(value))
     for name in changes:
-        if name not in known:
-            raise UserError(f"{where}: no field {name!r}; expected one of {', '.join(known)}")
+        if name not in hints:
+            raise UserError(f"{where}: no field {name!r}; expected one of {', '.join(hints)}")
     new = {
-        name: _value(change, getattr(value, name), f"{where}: {name}")
+        name: _value(change, getattr(value, name), hints[name], f"{where}: {name}")
         for name, change in changes.items()
     }
     return _built(lambda: dataclasses.replace(value, **new), where)
 
 
-def _value(change: Any, present: Any, where: str) -> Any:
+def _value(change: Any, present: Any, hint: Any, where: str) -> Any:
+    """Make a field's value and check it against the field's type."""
+    made = _made(change, present, where)
+    try:
+        return fitted(made, hint)
+    except (TypeError, ValueError):
+        found = type(made).__name__ if dataclasses.is_dataclass(made) else repr(change)
+        raise UserError(f"{where}: {found}; expected {described(hint)}") from None
+
+
+def _made(change: Any, present: Any, where: str) -> Any:
     if change == "none":
         return None
     if isinstance(change, list):
-        return tuple(_value(item, None, where) for item in change)
+        return tuple(_made(item, None, where) for item in change)
     if not isinstance(change, Mapping):
-        return _number(change, present, where)
+        return change
     fields = dict(change)
     kind = fields.pop("kind", None)
     if kind is not None:
         cls = _part(kind, where)
-        blank = {name: _value(field, None, f"{where}.{name}") for name, field in fields.items()}
+        hints = get_type_hints(cls)
+        blank = {
+            name: _value(field, None, hints.get(name, object), f"{where}.{name}")
+            for name, field in fields.items()
+        }
         return _built(lambda: cls(**blank), where)
     if not dataclasses.is_dataclass(present):
         raise UserError(f"{where}: the base has no such part; name a kind, e.g. kind = 'SpanMasks'")
     return _changed(present, fields, where)
 
 
-def _number(change: Any, present: Any, where: str) -> Any:
-    """Let a whole number stand for a real one, and refuse a value of another type."""
-    if isinstance(present, float) and type(change) is int:
-        return float(change)
-    if present is not None and type(change) is not type(present):
-        raise UserError(
-            f"{where}: {change!r}; expected a {type(present).__name__} like {present!r}"
-        )
-    return change
-
-
-def _part(kind: str, where: str) -> type[Any]:
+def _part(kind: Any, where: str) -> type[Any]:
+    name = str(kind)
     try:
-        return part(kind if ":" in kind else f"pretraining.{_CORE[kind]}:{kind}")
+        return part(name if ":" in name else f"pretraining.{_CORE[name]}:{name}")
     except KeyError:
         raise UserError(f"{where}: no kind {kind!r}; expected one of {', '.join(_CORE)}") from None
 
