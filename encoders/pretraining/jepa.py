@@ -59,7 +59,7 @@ class StepOutput:
     loss: Float[Tensor, ""]
     prediction: Float[Tensor, ""]
     penalty: Float[Tensor, ""]
-    embeddings: Float[Tensor, "all dim"]
+    embeddings: Float[Tensor, "all projected"]
     targets: Float[Tensor, "batch tokens dim"] | None
 
 
