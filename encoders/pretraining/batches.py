@@ -61,9 +61,10 @@ class BatchMaker:
         share = self.recipe.batch_size // self.world
         return slice(self.rank * share, (self.rank + 1) * share)
 
-    def _crops(self, step: int, rng: np.random.Generator) -> Tensor:
+    def _crops(self, step: int, rng: np.random.Generator, shift: int = 0) -> Tensor:
+        """Read this process's crops, each clip's from the one that stands `shift` further on."""
         rule = self.recipe.crops
-        turns = np.arange(step * rule.clips, (step + 1) * rule.clips)
+        turns = np.roll(np.arange(step * rule.clips, (step + 1) * rule.clips), -shift)
         cuts = self.source.draw(turns, rule, seed=self.seed, rng=rng)
         return self.source.read(cuts[self._mine], rule.crop_samples)
 
@@ -84,9 +85,10 @@ class BatchMaker:
             return waveform
         background = None
         if augment.snr_db is not None:
-            background = self._crops(
-                step, np.random.default_rng((self.seed, step, _BACKGROUND, view))
-            )
+            rng = np.random.default_rng((self.seed, step, _BACKGROUND, view))
+            # Sources that keep an order give a turn's clip again: the background is a neighbour's.
+            others = max(self.recipe.crops.clips - 1, 1)
+            background = self._crops(step, rng, shift=1 + view % others)
             background = background[:, : waveform.shape[1]]
         rngs = self._clip_rngs(step, _SCENES + view)
         return augment.apply(waveform, background, self.recipe.sample_rate_hz, rngs)
