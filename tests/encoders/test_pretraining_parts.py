@@ -1,19 +1,16 @@
-"""Targets, objectives, schedules, teacher and monitors against slow or independent oracles."""
+"""Targets, objectives, schedules and teacher against slow or independent oracles."""
 
-import dataclasses
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from probe_bench.encoders.pretraining.monitors import (
-    collapse_verdict,
-    effective_rank,
-    feature_health,
-)
+from probe_bench.encoders.pretraining.masks import Grid
 from probe_bench.encoders.pretraining.objective import token_loss
+from probe_bench.encoders.pretraining.optimiser import OptimiserRule
 from probe_bench.encoders.pretraining.schedule import ramp, warmup_cosine
 from probe_bench.encoders.pretraining.targets import (
     TargetRule,
@@ -22,6 +19,7 @@ from probe_bench.encoders.pretraining.targets import (
     standardise_tokens,
 )
 from probe_bench.encoders.pretraining.teacher import EmaRule, update_ema
+from probe_bench.encoders.pretraining.transformer import TransformerShape, sincos_positions
 
 
 @pytest.fixture
@@ -105,28 +103,65 @@ def test_teacher_is_the_moving_average_of_the_weights() -> None:
     torch.testing.assert_close(teacher, torch.tensor([1.5, 1.0]))
 
 
-def test_effective_rank_of_known_spectra() -> None:
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(4000, 8, generator=generator)
-    assert effective_rank(rows) == pytest.approx(8, rel=0.01)
-    assert effective_rank(rows[:, :2] @ torch.randn(2, 8, generator=generator)) <= 2.01
-    values = np.linalg.svd((rows - rows.mean(0)).numpy() * np.arange(1, 9), compute_uv=False)
-    shares = values / values.sum()
-    expected = math.exp(-(shares * np.log(shares)).sum())
-    centred = (rows - rows.mean(0)) * torch.arange(1, 9)
-    assert effective_rank(centred) == pytest.approx(expected, rel=1e-4)
+def test_a_moving_average_forgets_as_its_rates_say() -> None:
+    rates, students = (
+        [0.9, 0.5, 0.99],
+        torch.randn(3, 4, generator=torch.Generator().manual_seed(0)),
+    )
+    teacher = torch.ones(4)
+    for rate, student in zip(rates, students, strict=True):
+        update_ema([teacher], [student], rate)
+    expected = 0.9 * 0.5 * 0.99 + 0.1 * 0.5 * 0.99 * students[0]
+    expected = expected + 0.5 * 0.99 * students[1] + 0.01 * students[2]
+    torch.testing.assert_close(teacher, expected)
+    update_ema([teacher], [students[0]], 1.0)
+    torch.testing.assert_close(teacher, expected)
+    update_ema([teacher], [students[0]], 0.0)
+    torch.testing.assert_close(teacher, students[0])
 
 
-def test_every_kind_of_collapse_is_named() -> None:
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(8, 50, 64, generator=generator)
-    healthy = feature_health(features)
-    flat = feature_health(torch.ones(8, 50, 64) + 1e-4 * features)
-    slow = feature_health(features.mean(1, keepdim=True).expand(-1, 50, -1) + 1e-4 * features)
-    thin = feature_health(features[..., :1].expand(-1, -1, 64) + 1e-4 * features)
-    assert collapse_verdict(healthy, healthy) == "healthy"
-    assert collapse_verdict(healthy, flat) == "stem"
-    assert collapse_verdict(flat, healthy) == "constant"
-    assert collapse_verdict(slow, healthy) == "over-time"
-    assert collapse_verdict(thin, healthy) == "dimensional"
-    assert dataclasses.asdict(healthy)["std_time"] == pytest.approx(1, rel=0.05)
+def test_weight_decay_rises_along_a_cosine() -> None:
+    rule = OptimiserRule(lr=1.0, weight_decay=0.04, weight_decay_end=0.4)
+    assert [rule.weight_decay_at(s, 100) for s in (0, 50, 100)] == pytest.approx([0.04, 0.22, 0.4])
+    assert OptimiserRule(lr=1.0, weight_decay=0.04).weight_decay_at(70, 100) == pytest.approx(0.04)
+
+
+def test_cosine_against_standardised_targets_is_a_scaled_squared_distance() -> None:
+    """Audio-JEPA's code: 2 - 2 cos(p, t) is |p/|p| - t/|t||^2."""
+    p, t = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    target = standardise_tokens(t[None])[0]
+    units = torch.nn.functional.normalize(p) - torch.nn.functional.normalize(target)
+    torch.testing.assert_close(token_loss(p, target, "cosine"), units.square().sum(1))
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_blocks_are_torchs_encoder_layers(norm: Literal["pre", "post"]) -> None:
+    ours = TransformerShape(dim=12, depth=1, heads=3, norm=norm, norm_eps=1e-6).build()
+    theirs = nn.TransformerEncoderLayer(
+        12, 3, 48, 0.0, "gelu", 1e-6, batch_first=True, norm_first=norm == "pre"
+    )
+    block = ours.blocks[0]
+    names = {
+        "self_attn.in_proj_weight": "qkv.weight",
+        "self_attn.in_proj_bias": "qkv.bias",
+        "self_attn.out_proj.weight": "out.weight",
+        "self_attn.out_proj.bias": "out.bias",
+        **{f"linear{n}.{p}": f"fc{n}.{p}" for n in (1, 2) for p in ("weight", "bias")},
+        **{f"norm{n}.{p}": f"norm{n}.{p}" for n in (1, 2) for p in ("weight", "bias")},
+    }
+    held = block.state_dict()
+    theirs.load_state_dict({name: held[own] for name, own in names.items()})
+    x = torch.randn(2, 7, 12, generator=torch.Generator().manual_seed(0))
+    valid = torch.ones(2, 7, dtype=torch.bool)
+    valid[1, 4:] = False
+    got, expected = ours(x, valid)[0], theirs(x, src_key_padding_mask=~valid)
+    torch.testing.assert_close(got[valid], expected[valid], rtol=1e-4, atol=1e-5)
+
+
+def test_positions_are_sines_and_cosines_of_geometric_rates() -> None:
+    table = sincos_positions(Grid(frames=6), 8)
+    for t in range(6):
+        for k in range(4):
+            angle = t * 10_000 ** (-k / 4)
+            assert table[t, k].item() == pytest.approx(math.sin(angle), abs=1e-6)
+            assert table[t, 4 + k].item() == pytest.approx(math.cos(angle), abs=1e-6)
