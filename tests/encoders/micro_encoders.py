@@ -48,11 +48,11 @@ def _shrunk(recipe: Recipe) -> Recipe:
 
 
 def micro_encoder(recipe: Recipe, name: str) -> JepaEncoder:
-    """Build a backbone whose every parameter matters: no zero bias, no unit gain."""
+    """Build a backbone whose every tensor matters: no zero bias, no unit gain, own positions."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         backbone = Backbone(recipe)
         with torch.no_grad():
-            for parameter in backbone.parameters():
-                parameter.add_(0.1 * torch.randn_like(parameter))
+            for tensor in (*backbone.parameters(), backbone.positions):
+                tensor.add_(0.1 * torch.randn_like(tensor))
     return JepaEncoder(recipe, backbone, f"random:{name}")
