@@ -21,7 +21,7 @@ from probe_bench.reports.step_axis import draw_steps, log_ticks, verdict_looks
 from probe_bench.reports.style import COLOURS, GRID, INK, house_style
 from probe_bench.reports.training import read_log
 
-__all__ = ["draw_collapse"]
+__all__ = ["draw_collapse", "draw_matrix"]
 
 _WIDTH_IN, _ROW_IN, _LABEL_IN, _VERDICT_IN, _CELL_IN = 7.2, 0.165, 1.95, 0.72, 0.36
 _EARLY, _LATE = np.array([0.835, 0.369, 0.0]), np.array([1.0, 0.93, 0.87])
@@ -29,7 +29,7 @@ _SHOWN_RUNS = (
     "base",
     "no stop-gradient",
     "no stop-gradient, SIGReg",
-    "learning rate × 10",  # noqa: RUF001  a sign of multiplication
+    "no stop-gradient, targets by channel",
 )
 
 
@@ -59,7 +59,7 @@ def _figure(
 ) -> Figure:
     """Lay the panels out: the table of alarms with the probes, then curves, then the linear case."""
     rows_in = _ROW_IN * len(findings)
-    height_in = 0.95 + rows_in + 0.55 + 2 * 1.9
+    height_in = 0.95 + rows_in + 0.8 + 2.1 + 1.1 + 0.45
     figure = Figure(figsize=(_WIDTH_IN, height_in))
 
     def place(left: float, top: float, width: float, height: float) -> Axes:
@@ -67,8 +67,14 @@ def _figure(
         x, y, w, h = np.array(box) / np.array((_WIDTH_IN, height_in) * 2)
         return figure.add_axes((x, y, w, h))
 
+    figure.text(
+        0.1 / _WIDTH_IN, 1 - 0.12 / height_in,
+        "step of every monitor's first alarm\nframed: the first to tell\n"
+        "*: not in every seed\n·: no alarm;  empty: no such monitor",
+        va="top", fontsize=6.5, linespacing=1.4,
+    )  # fmt: skip
     matrix_in = _VERDICT_IN + _CELL_IN * len(MONITORS)
-    _draw_matrix(place(_LABEL_IN, 0.95, matrix_in, rows_in), findings, int(table["steps"].max()))
+    draw_matrix(place(_LABEL_IN, 0.95, matrix_in, rows_in), findings, int(table["steps"].max()))
     if twins:
         left = _LABEL_IN + matrix_in + 0.1
         _draw_probes(place(left, 0.95, _WIDTH_IN - left - 0.12, rows_in), findings, twins)
@@ -79,12 +85,12 @@ def _figure(
         _draw_runs(axes, folder, table, runs, column, legend=number == 0)
     arms = list(linear["arm"].unique())
     for number, arm in enumerate(arms):
-        axes = place(0.5 + 1.72 * number, top + 1.95, 1.4, 1.1)
+        axes = place(0.5 + 1.72 * number, top + 2.1, 1.4, 1.1)
         _draw_linear(axes, linear[linear["arm"] == arm], arm, labelled=number == 0)
     return figure
 
 
-def _draw_matrix(axes: Axes, findings: Sequence[ArmFinding], steps: int) -> None:
+def draw_matrix(axes: Axes, findings: Sequence[ArmFinding], steps: int) -> None:
     """Rows of arms: the verdict at the end, then the step of every monitor's first alarm."""
     axes.set_xlim(0, _VERDICT_IN + _CELL_IN * len(MONITORS))
     axes.set_ylim(len(findings), 0)
@@ -204,4 +210,6 @@ def _draw_linear(axes: Axes, rows: pd.DataFrame, arm: str, *, labelled: bool) ->
     axes.set_xlabel("step")
     axes.grid(color=GRID)
     if labelled:
-        axes.set_ylabel("singular values of the\nlinear encoder; dotted: theory", fontsize=6.5)
+        axes.set_ylabel("singular values", fontsize=6.5)
+        axes.text(0, 1.24, "linear encoder by gradient descent; dotted: theory, every seed a colour",
+                  transform=axes.transAxes, fontsize=7)  # fmt: skip

@@ -172,7 +172,7 @@ SCALES = {
         dim=48,
         depth=2,
         seeds=2,
-        clips=192,
+        clips=96,
     ),
 }
 

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 from probe_bench.cli import main
 from probe_bench.encoders.pretraining.recipe import to_json
 from probe_bench.errors import UserError
-from probe_bench.reports.collapse import draw_collapse
+from probe_bench.reports.collapse import draw_collapse, draw_matrix
 from probe_bench.reports.collapse_data import arm_findings, read_study
 from probe_bench.studies import linear
 from probe_bench.studies.alarms import THRESHOLDS, alarms_of, first_run
@@ -258,3 +259,15 @@ def test_a_stopped_study_goes_on_where_it_was(study: Path) -> None:
 def test_a_folder_without_a_study_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"collapse\.csv: not there"):
         draw_collapse(tmp_path)
+
+
+def test_the_figure_writes_every_alarm_and_rings_the_first(study: Path) -> None:
+    findings = arm_findings(*read_study(study))
+    axes = Figure().add_subplot()
+    draw_matrix(axes, findings, steps=80)
+    written = [text.get_text() for text in axes.texts]
+    alarms = [a for f in findings for a in f.alarms.values() if a.step is not None]
+    assert sorted(text for text in written if text.isdigit()) == sorted(str(a.step) for a in alarms)
+    bold = [text.get_text() for text in axes.texts if text.get_fontweight() == "bold"]
+    assert sorted(bold) == sorted(str(f.alarms[m].step) for f in findings for m in f.first)
+    assert [label.get_text() for label in axes.get_yticklabels()] == [f.name for f in findings]
