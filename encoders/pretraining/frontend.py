@@ -45,7 +45,13 @@ class FrontendShape(Protocol):
 
 
 class Frontend(nn.Module, ABC):
-    """Two stages, so that the first can be probed as a layer of its own."""
+    """Two stages, so that the first can be probed as a layer of its own.
+
+    Attributes:
+        learns_features: Whether `features` has weights; else teacher and student share its result.
+    """
+
+    learns_features = True
 
     @abstractmethod
     def features(

@@ -83,9 +83,15 @@ class Jepa(nn.Module):
     def forward(self, batch: MaskedBatch) -> StepOutput:
         """Compute the loss of one batch."""
         recipe, encoder = self.recipe, self.encoder
-        tokens = encoder.tokens(encoder.frontend.features(batch.waveform))
+        features = encoder.frontend.features(batch.waveform)
+        tokens = encoder.tokens(features)
         whole = encoder.transformer(tokens) if self._sees_all else None
-        outputs = self._target_outputs(batch.waveform, tokens, whole)
+        if recipe.teacher is not None:
+            # A log-mel without weights is the same for both: it is computed once.
+            shared = None if encoder.frontend.learns_features else features
+            outputs = self.teach(batch.waveform, tokens, shared)
+        else:
+            outputs = self._own_targets(whole)
         wanted = self._wanted(outputs, batch.targets)
         copies = len(batch.visible) // len(tokens)
         tokens = tokens.repeat(copies, 1, 1)
@@ -104,12 +110,8 @@ class Jepa(nn.Module):
         """Whether the student encodes the whole clip, for its own targets or for the predictor."""
         return self.recipe.teacher is None or self.recipe.hiding == "after_encoder"
 
-    def _target_outputs(
-        self, waveform: Tensor, tokens: Tensor, whole: list[Tensor] | None
-    ) -> list[Tensor]:
-        """Outputs of the blocks that make the targets; the last one normed if so asked."""
-        if self.recipe.teacher is not None:
-            return self.teach(waveform, tokens)
+    def _own_targets(self, whole: list[Tensor] | None) -> list[Tensor]:
+        """Targets from the student's own blocks; the last one normed if so asked."""
         assert whole is not None
         outputs = [x.detach() for x in whole] if self.recipe.stop_gradient else list(whole)
         if self.recipe.targets.final_norm:
@@ -121,11 +123,20 @@ class Jepa(nn.Module):
         self,
         waveform: Float[Tensor, "batch *microphones samples"],
         tokens: Float[Tensor, "batch tokens dim"],
+        features: Float[Tensor, "batch steps channels"] | None = None,
     ) -> list[Float[Tensor, "batch tokens dim"]]:
-        """Outputs of the teacher's blocks on the whole clip; the last one normed if so asked."""
+        """Outputs of the teacher's blocks on the whole clip; the last one normed if so asked.
+
+        Args:
+            waveform: Whole clips.
+            tokens: The student's; the teacher's too where it has no front end of its own.
+            features: Of the front end, where they are known; else the teacher's own are computed.
+        """
         transformer: nn.Module = self.teacher
         if isinstance(self.teacher, Backbone):
-            tokens = self.teacher.tokens(self.teacher.frontend.features(waveform))
+            if features is None:
+                features = self.teacher.frontend.features(waveform)
+            tokens = self.teacher.tokens(features)
             transformer = self.teacher.transformer
         assert isinstance(transformer, BlockStack)
         outputs: list[Tensor] = transformer(tokens.detach())
@@ -146,7 +157,7 @@ class Jepa(nn.Module):
         transformer, encoder = self.encoder.transformer, self.encoder
         if self.recipe.hiding == "drop":
             visible = gather_tokens(tokens, batch.context.index)
-            return transformer.norm(transformer(visible, batch.context.valid)[-1])  # type: ignore[no-any-return]
+            return transformer.norm(transformer.last(visible, batch.context.valid))  # type: ignore[no-any-return]
         masked = (self.mask_token + encoder.positions).to(tokens.dtype)
         return transformer.norm(  # type: ignore[no-any-return]
             transformer(torch.where(batch.visible[..., None], tokens, masked))[-1]

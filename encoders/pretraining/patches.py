@@ -90,6 +90,8 @@ class MelPatchesShape:
 class MelPatches(Frontend):
     """Levelled waveform -> log-mel -> non-overlapping patches -> linear."""
 
+    learns_features = False
+
     def __init__(self, shape: MelPatchesShape, sample_rate_hz: int, dim: int) -> None:
         super().__init__()
         self.shape, self.sample_rate_hz = shape, sample_rate_hz

@@ -59,12 +59,12 @@ class Predictor(nn.Module):
         Padded targets are dropped before the outward projection, so nothing that the loss would
         not read is projected; rows come in the order of `targets.index[targets.valid]`.
         """
-        rows, groups, _ = targets.index.shape
+        rows, groups, chosen = targets.index.shape
         seen = self.inward(encoded) + self.positions[context.index]
         asked = self.mask_token + self.positions[targets.index]
         tokens = torch.cat([seen[:, None].expand(-1, groups, -1, -1), asked.to(seen.dtype)], dim=2)
-        outputs = self.transformer(tokens.flatten(0, 1), _valid(context, targets))
-        predicted = outputs[-1][:, encoded.shape[1] :].unflatten(0, (rows, groups))
+        outputs = self.transformer.last(tokens.flatten(0, 1), _valid(context, targets))
+        predicted = outputs[:, encoded.shape[1] :].reshape(rows, groups, chosen, outputs.shape[2])
         return self.outward(self.transformer.norm(chosen_rows(predicted, targets)))  # type: ignore[no-any-return]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.autograd.profiler import record_function
 from torch.nn.parallel import DistributedDataParallel
 
 from probe_bench.encoders.pretraining.agreement import Agreement, ViewBatch
@@ -15,6 +16,7 @@ from probe_bench.encoders.pretraining.gather import rank, world_size
 from probe_bench.encoders.pretraining.jepa import Jepa, MaskedBatch, StepOutput
 from probe_bench.encoders.pretraining.monitors import Row, monitor
 from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.encoders.pretraining.stack import BlockStack
 
 __all__ = ["Trainer", "build_model"]
 
@@ -52,12 +54,12 @@ class Trainer:
             recipe: What to train.
             seed: Of the initialisation and of every step.
             device: `cpu`, `cuda`, `cuda:1` ...
-            compiled: Compile encoder and teacher blocks (dynamic shapes).
+            compiled: Compile the blocks of encoder, teacher and predictor (dynamic shapes).
         """
         place = torch.device(device)
         model = build_model(recipe, seed).to(place)
         if compiled:
-            model.encoder.transformer.compile(dynamic=True)
+            _compile(model)
         parallel: nn.Module = model
         if world_size() > 1:
             ids = [place.index or 0] if place.type == "cuda" else None
@@ -74,19 +76,30 @@ class Trainer:
         """Do one step and return what is logged; the monitors cost one more forward pass."""
         recipe = self.recipe
         batch = batch.to(self.device)
-        with self._random(step), self._precision():
+        with record_function("forward"), self._random(step), self._precision():
             output = self.parallel(batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        output.loss.backward()
-        clip = recipe.optimiser.clip_norm
-        norm = nn.utils.clip_grad_norm_(_trained(self.model), clip or float("inf"))
-        lr = recipe.optimiser.set(self.optimiser, step, recipe.steps)
-        self.optimiser.step()
+        with record_function("backward"):
+            self.optimiser.zero_grad(set_to_none=True)
+            output.loss.backward()
+        with record_function("optimiser"):
+            norm = self._clip()
+            lr = recipe.optimiser.set(self.optimiser, step, recipe.steps)
+            self.optimiser.step()
         row: Row = {"step": step + 1} | _losses(output) | {"lr": lr, "grad_norm": norm.item()}
         if isinstance(self.model, Jepa) and recipe.teacher is not None:
             row["ema"] = rate = recipe.teacher.rate(step, recipe.steps)
-            self.model.update_teacher(rate)
+            with record_function("teacher"):
+                self.model.update_teacher(rate)
         return row | self._monitor(batch, output) if monitored else row
+
+    def _clip(self) -> Tensor:
+        """Return the gradient's norm; no pass over the gradients is spent where none is clipped."""
+        trained = [p for p in _trained(self.model) if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        limit = self.recipe.optimiser.clip_norm
+        if limit is not None:
+            nn.utils.clip_grads_with_norm_(trained, limit, norm)
+        return norm
 
     @torch.no_grad()
     def _monitor(self, batch: MaskedBatch | ViewBatch, output: StepOutput) -> Row:
@@ -125,8 +138,15 @@ class Trainer:
         names = dict(self.model.named_parameters())
         for key, value in tensors.items():
             _, moment, name = key.split(".", 2)
-            place = torch.device("cpu") if moment == "step" else self.device
-            self.optimiser.state[names[name]][moment] = value.to(place)
+            self.optimiser.state[names[name]][moment] = value.to(self.device)
+
+
+def _compile(model: nn.Module) -> None:
+    """Compile the blocks of encoder, teacher and predictor: alike, so that one compilation serves."""
+    for stack in model.modules():
+        if isinstance(stack, BlockStack):
+            for block in stack.blocks:
+                block.compile(dynamic=True)
 
 
 def _trained(model: nn.Module) -> list[nn.Parameter]:

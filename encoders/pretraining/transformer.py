@@ -1,5 +1,6 @@
 """Transformer of the encoder and the predictor: pre- or post-norm blocks, every output returned."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +45,27 @@ class TransformerShape:
         return Transformer(self)
 
 
+class Ragged:
+    """Sequences of unequal length as one list of rows, so that padding costs nothing but attention.
+
+    Attributes:
+        valid: False on padding.
+    """
+
+    def __init__(self, valid: Bool[Tensor, "batch tokens"]) -> None:
+        self.valid = valid
+        self._index = valid.flatten().nonzero()[:, 0]
+
+    def rows(self, padded: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "rows dim"]:
+        """Leave the padding out."""
+        return padded.flatten(0, 1).index_select(0, self._index)
+
+    def pad(self, rows: Float[Tensor, "rows dim"]) -> Float[Tensor, "batch tokens dim"]:
+        """Put every row back in its place, zeros elsewhere."""
+        blank = rows.new_zeros(self.valid.numel(), rows.shape[1])
+        return blank.index_copy(0, self._index, rows).view(*self.valid.shape, rows.shape[1])
+
+
 class Block(nn.Module):
     """Self-attention and feed-forward layer with residuals."""
 
@@ -58,20 +80,26 @@ class Block(nn.Module):
         self.fc1 = nn.Linear(shape.dim, hidden)
         self.fc2 = nn.Linear(hidden, shape.dim)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Apply the block; `mask` is True on keys that may be attended to."""
+    def forward(self, x: Tensor, mask: Tensor | None, ragged: Ragged | None = None) -> Tensor:
+        """Apply the block.
+
+        Args:
+            x: `batch tokens dim`, or the rows of `ragged`.
+            mask: True on keys that may be attended to.
+            ragged: Where the rows stand.
+        """
         if self.post:
-            x = self.norm1(x + self._attend(x, mask))
+            x = self.norm1(x + self._attend(x, mask, ragged))
             return self.norm2(x + self._feed(x))  # type: ignore[no-any-return]
-        x = x + self._attend(self.norm1(x), mask)
+        x = x + self._attend(self.norm1(x), mask, ragged)
         return x + self._feed(self.norm2(x))
 
-    def _attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        batch, tokens, dim = x.shape
-        qkv = self.qkv(x).view(batch, tokens, 3, self.heads, dim // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        attended = _attention(query, key, value, mask)
-        return self.out(attended.transpose(1, 2).reshape(batch, tokens, dim))  # type: ignore[no-any-return]
+    def _attend(self, x: Tensor, mask: Tensor | None, ragged: Ragged | None) -> Tensor:
+        qkv = self.qkv(x) if ragged is None else ragged.pad(self.qkv(x))
+        batch, tokens, _ = qkv.shape
+        query, key, value = qkv.view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        attended = _attention(query, key, value, mask).transpose(1, 2).flatten(2)
+        return self.out(attended if ragged is None else ragged.rows(attended))  # type: ignore[no-any-return]
 
     def _feed(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x)))  # type: ignore[no-any-return]
@@ -113,16 +141,40 @@ class Transformer(BlockStack):
             tokens: Input of the first block, positions included.
             valid: False on padding, which no token attends to.
         """
+        if valid is not None:
+            ragged = Ragged(valid)
+            return [ragged.pad(rows) for rows in self._rows(ragged.rows(tokens), ragged)]
         outputs = []
         for block in self.blocks:
-            tokens = block(tokens, self._keys(tokens, valid))
+            tokens = block(tokens, self._keys(tokens, None))
             outputs.append(tokens)
         return outputs
 
-    def _keys(self, tokens: Tensor, valid: Tensor | None) -> Tensor | None:
-        """Mask of the keys that a block may attend to, `batch 1 1 tokens`, or None for all."""
+    def last(
+        self,
+        tokens: Float[Tensor, "batch tokens dim"],
+        valid: Bool[Tensor, "batch tokens"] | None = None,
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Return the last block's output; zeros on padding."""
+        if valid is None:
+            return super().last(tokens)
+        ragged = Ragged(valid)
+        *_, rows = self._rows(ragged.rows(tokens), ragged)
+        return ragged.pad(rows)
+
+    def _rows(self, rows: Tensor, ragged: Ragged) -> Iterator[Tensor]:
+        """Yield every block's output on the rows that are no padding."""
+        for block in self.blocks:
+            rows = block(rows, self._keys(ragged.valid, ragged.valid), ragged)
+            yield rows
+
+    def _keys(self, like: Tensor, valid: Tensor | None) -> Tensor | None:
+        """Mask of the keys that a block may attend to, `batch 1 1 tokens`, or None for all.
+
+        `like` begins with the axes batch and tokens.
+        """
         if self.training and self.key_drop:
-            kept = torch.rand(tokens.shape[:2], device=tokens.device) >= self.key_drop
+            kept = torch.rand(like.shape[:2], device=like.device) >= self.key_drop
             kept[:, 0] |= ~kept.any(1)
             valid = kept if valid is None else kept & valid
         return None if valid is None else valid[:, None, None, :]
