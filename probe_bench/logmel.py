@@ -40,15 +40,18 @@ def log_mel(
     """
     n_fft = 1 << (window_samples - 1).bit_length()
     frames = waveform.unfold(-1, window_samples, hop_samples)
-    window = _hann(window_samples, periodic=True).to(waveform)
+    window = _hann(window_samples, periodic=True).type_as(waveform)
     power = torch.fft.rfft(frames * window, n=n_fft).abs().square()
-    filters = mel_filters(bands, n_fft, sample_rate_hz).to(power)
+    filters = mel_filters(bands, n_fft, sample_rate_hz).type_as(power)
     return torch.log(power @ filters + floor)
 
 
 @lru_cache(maxsize=16)
 def _hann(window_samples: int, *, periodic: bool) -> Float[Tensor, " window_samples"]:
-    """Hann window, kept: a traced or exported encoder then holds it as a constant."""
+    """Hann window, kept: a traced encoder holds it as a constant, which `type_as` moves.
+
+    (`to` would be traced as a move to the device of the tracing.)
+    """
     return torch.hann_window(window_samples, periodic=periodic)
 
 
@@ -97,9 +100,9 @@ def kaldi_log_mel(
     frames = frames - frames.mean(-1, keepdim=True)
     # The sample before a frame is taken to equal the frame's first one.
     before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-    window = _hann(window_samples, periodic=False).to(waveform)
+    window = _hann(window_samples, periodic=False).type_as(waveform)
     spectrum = torch.fft.rfft((frames - _PREEMPHASIS * before) * window, n=n_fft)
-    power = spectrum.abs().square() @ kaldi_filters(bands, n_fft, sample_rate_hz).to(waveform)
+    power = spectrum.abs().square() @ kaldi_filters(bands, n_fft, sample_rate_hz).type_as(waveform)
     return torch.log(power.clamp_min(torch.finfo(torch.float32).eps))
 
 
