@@ -4,9 +4,7 @@
 set -eu
 system=$1
 out=${2:-out/tiny/$system}
-folder=encoders/$(echo "$system" | tr - _)
 probe-bench pretrain "$system" --preset tiny --device cpu --out "$out"
-probe-bench export "$out" --format probe-bench --out "$out/exported"
-cp "$out/exported/encoder.safetensors" "$folder/tiny.safetensors"
+python runs/bundle.py "$system" "$out"
 probe-bench run --encoder "$system" --out "$out/run"
 python runs/card.py "$system" "$out" "$out/run"

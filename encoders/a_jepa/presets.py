@@ -3,15 +3,19 @@
 from dataclasses import replace
 
 from probe_bench.encoders.audio_jepa.presets import PRESETS as AUDIO_JEPA
-from probe_bench.encoders.pretraining.augment import Augment
+from probe_bench.encoders.pretraining.blocks.predictor import TransformerPredictor
+from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
+from probe_bench.encoders.pretraining.data.augment import Augment
+from probe_bench.encoders.pretraining.frontends.patches import MelPatchesShape
+from probe_bench.encoders.pretraining.losses.targets import TargetRule
+from probe_bench.encoders.pretraining.masking.samplers import (
+    BlockMasks,
+    CurriculumMasks,
+    StripMasks,
+)
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
-from probe_bench.encoders.pretraining.patches import MelPatchesShape
-from probe_bench.encoders.pretraining.predictor import TransformerPredictor
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.samplers import BlockMasks, CurriculumMasks, StripMasks
-from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
-from probe_bench.encoders.pretraining.transformer import TransformerShape
 
 __all__ = ["PRESETS"]
 

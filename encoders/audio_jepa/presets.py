@@ -6,14 +6,14 @@
 from dataclasses import replace
 from typing import Any
 
+from probe_bench.encoders.pretraining.blocks.predictor import TransformerPredictor
+from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
+from probe_bench.encoders.pretraining.frontends.patches import MelPatchesShape
+from probe_bench.encoders.pretraining.losses.targets import TargetRule
+from probe_bench.encoders.pretraining.masking.samplers import PatchMasks
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
-from probe_bench.encoders.pretraining.patches import MelPatchesShape
-from probe_bench.encoders.pretraining.predictor import TransformerPredictor
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.samplers import PatchMasks
-from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
-from probe_bench.encoders.pretraining.transformer import TransformerShape
 
 __all__ = ["LOG_MEL", "PRESETS"]
 

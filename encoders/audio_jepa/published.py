@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from probe_bench.encoders.audio_jepa.presets import PRESETS
+from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
 from probe_bench.encoders.pretraining.published import (
     Part,
     Place,
@@ -28,7 +29,6 @@ from probe_bench.encoders.pretraining.published import (
     shape_of,
 )
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.transformer import TransformerShape
 from probe_bench.errors import CheckpointError
 
 __all__ = ["PREFIXES", "read"]

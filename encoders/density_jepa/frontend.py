@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from probe_bench.encoders.density_jepa.blocks import ResidualBlock, SnakeBeta, initialise
 from probe_bench.encoders.density_jepa.gate import DensityGate
-from probe_bench.encoders.pretraining.frontend import Frontend, standardise
+from probe_bench.encoders.pretraining.frontends.frontend import Frontend, standardise
 
 __all__ = ["DensityStem", "DensityStemShape"]
 

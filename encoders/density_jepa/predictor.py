@@ -7,8 +7,13 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from probe_bench.encoders.pretraining.conformer import Conformer, ConformerShape
-from probe_bench.encoders.pretraining.masks import Grid, Selection, chosen_rows, gather_tokens
+from probe_bench.encoders.pretraining.blocks.conformer import Conformer, ConformerShape
+from probe_bench.encoders.pretraining.masking.masks import (
+    Grid,
+    Selection,
+    chosen_rows,
+    gather_tokens,
+)
 
 __all__ = ["ConvPredictor", "ConvPredictorShape"]
 

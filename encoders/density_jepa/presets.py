@@ -5,10 +5,10 @@ from dataclasses import replace
 from probe_bench.encoders.density_jepa.frontend import DensityStemShape
 from probe_bench.encoders.density_jepa.predictor import ConvPredictorShape
 from probe_bench.encoders.density_jepa.spans import DensitySpanMasks
-from probe_bench.encoders.pretraining.conformer import ConformerShape
+from probe_bench.encoders.pretraining.blocks.conformer import ConformerShape
+from probe_bench.encoders.pretraining.losses.targets import TargetRule
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
 
 __all__ = ["PRESETS"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from probe_bench.encoders.pretraining.masks import Grid, Masks
+from probe_bench.encoders.pretraining.masking.masks import Grid, Masks
 
 __all__ = ["DensitySpanMasks"]
 

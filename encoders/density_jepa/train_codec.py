@@ -17,11 +17,11 @@ from probe_bench.encoders.density_jepa.codec import CodecRecipe
 from probe_bench.encoders.density_jepa.codec_checkpoint import CodecCheckpoint
 from probe_bench.encoders.density_jepa.codec_trainer import CodecTrainer
 from probe_bench.encoders.pretraining import checkpoint as encoders
-from probe_bench.encoders.pretraining.cuts import CropRule
-from probe_bench.encoders.pretraining.loading import prefetched
+from probe_bench.encoders.pretraining.data.cuts import CropRule
+from probe_bench.encoders.pretraining.data.loading import prefetched
+from probe_bench.encoders.pretraining.data.sources import Source, plan
 from probe_bench.encoders.pretraining.monitors import Row
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.sources import Source, plan
 from probe_bench.encoders.pretraining.training_log import TrainingLog, progress
 from probe_bench.errors import CheckpointError
 

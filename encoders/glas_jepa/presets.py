@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 from probe_bench.encoders.audio_jepa.presets import LOG_MEL
-from probe_bench.encoders.pretraining.conformer import ConformerShape
+from probe_bench.encoders.pretraining.blocks.conformer import ConformerShape
+from probe_bench.encoders.pretraining.blocks.projector import ProjectorShape
+from probe_bench.encoders.pretraining.frontends.patches import MelPatchesShape
+from probe_bench.encoders.pretraining.losses.sigreg import SigReg
+from probe_bench.encoders.pretraining.losses.targets import TargetRule
+from probe_bench.encoders.pretraining.masking.samplers import SpanMasks
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
-from probe_bench.encoders.pretraining.patches import MelPatchesShape
-from probe_bench.encoders.pretraining.projector import ProjectorShape
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.samplers import SpanMasks
-from probe_bench.encoders.pretraining.sigreg import SigReg
-from probe_bench.encoders.pretraining.targets import TargetRule
 
 __all__ = ["PRESETS"]
 

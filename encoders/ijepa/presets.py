@@ -6,11 +6,11 @@ The images' optimiser, schedules and masks; 10 s of log-mel in place of 224 pixe
 from dataclasses import replace
 
 from probe_bench.encoders.audio_jepa.presets import PRESETS as AUDIO_JEPA
+from probe_bench.encoders.pretraining.blocks.predictor import TransformerPredictor
+from probe_bench.encoders.pretraining.losses.targets import TargetRule
+from probe_bench.encoders.pretraining.masking.samplers import BlockMasks, MultiMasks
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
-from probe_bench.encoders.pretraining.predictor import TransformerPredictor
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.samplers import BlockMasks, MultiMasks
-from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
 
 __all__ = ["PRESETS"]

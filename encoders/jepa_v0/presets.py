@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from probe_bench.encoders.audio_jepa.presets import LOG_MEL
 from probe_bench.encoders.audio_jepa.presets import PRESETS as AUDIO_JEPA
-from probe_bench.encoders.pretraining.patches import MelPatchesShape
+from probe_bench.encoders.pretraining.frontends.patches import MelPatchesShape
+from probe_bench.encoders.pretraining.losses.targets import TargetRule
+from probe_bench.encoders.pretraining.masking.samplers import SpanMasks
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.samplers import SpanMasks
-from probe_bench.encoders.pretraining.targets import TargetRule
 
 __all__ = ["PRESETS"]
 

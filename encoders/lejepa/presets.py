@@ -7,14 +7,14 @@ quadrature and weight of SIGReg.
 from dataclasses import replace
 
 from probe_bench.encoders.audio_jepa.presets import LOG_MEL
-from probe_bench.encoders.pretraining.augment import Augment
+from probe_bench.encoders.pretraining.blocks.projector import ProjectorShape
+from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
+from probe_bench.encoders.pretraining.data.augment import Augment
+from probe_bench.encoders.pretraining.frontends.patches import MelPatchesShape
+from probe_bench.encoders.pretraining.losses.sigreg import SigReg
+from probe_bench.encoders.pretraining.losses.views import ViewRule
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
-from probe_bench.encoders.pretraining.patches import MelPatchesShape
-from probe_bench.encoders.pretraining.projector import ProjectorShape
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.sigreg import SigReg
-from probe_bench.encoders.pretraining.transformer import TransformerShape
-from probe_bench.encoders.pretraining.views import ViewRule
 
 __all__ = ["PRESETS"]
 

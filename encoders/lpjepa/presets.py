@@ -7,11 +7,11 @@ mean squared difference, hence 100.
 from dataclasses import replace
 
 from probe_bench.encoders.lejepa.presets import PRESETS as LEJEPA
+from probe_bench.encoders.pretraining.blocks.projector import ProjectorShape
+from probe_bench.encoders.pretraining.losses.rdmreg import RdmReg
+from probe_bench.encoders.pretraining.losses.views import ViewRule
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
-from probe_bench.encoders.pretraining.projector import ProjectorShape
-from probe_bench.encoders.pretraining.rdmreg import RdmReg
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.views import ViewRule
 
 __all__ = ["PRESETS"]
 

@@ -1,8 +1,8 @@
-"""Masked latent prediction: the one core that every bundled JEPA system plugs into.
+"""One core for every bundled JEPA system: a recipe names the parts, two steps train them.
 
-Read in this order: `recipe` (what can be chosen), `masks`, `stem` and `patches` (front ends),
-`transformer`, `jepa` (the step), `targets`, `objective`, `teacher`, `schedule`, `monitors`,
-`tape` (audio), `trainer`, `pretrain`, then `checkpoint` and `inference` for the way out.
+Read in this order: `recipe` (what can be chosen), `masking`, `frontends`, `blocks`, `jepa` (the step
+of masked prediction), `losses`, `teacher`, `agreement` (the step of views), then `data.batches`,
+`trainer`, `monitors`, `pretrain`, and `checkpoint` and `inference` for the way out.
 """
 
 __all__: list[str] = []

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.backbone import Backbone
 from probe_bench.encoders.pretraining.jepa import StepOutput
+from probe_bench.encoders.pretraining.losses.views import agreement
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.views import agreement
 
 __all__ = ["Agreement", "ViewBatch"]
 

@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from probe_bench.encoders.pretraining.blocks.transformer import sincos_positions
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.transformer import sincos_positions
 
 __all__ = ["Backbone"]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from probe_bench.encoder import Layer
 from probe_bench.encoders.pretraining.backbone import Backbone
 from probe_bench.encoders.pretraining.checkpoint import encoder_tensors, fill, is_ours, read
-from probe_bench.encoders.pretraining.frontend import first_frame_s, frame_rate_hz
+from probe_bench.encoders.pretraining.frontends.frontend import first_frame_s, frame_rate_hz
 from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.trainer import build_model
 from probe_bench.errors import CheckpointError

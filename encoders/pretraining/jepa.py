@@ -7,12 +7,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.backbone import Backbone
+from probe_bench.encoders.pretraining.blocks.stack import BlockStack
 from probe_bench.encoders.pretraining.gather import n_rows, world_size
-from probe_bench.encoders.pretraining.masks import Selection, chosen_rows, gather_tokens
-from probe_bench.encoders.pretraining.objective import token_loss
+from probe_bench.encoders.pretraining.losses.objective import token_loss
+from probe_bench.encoders.pretraining.losses.targets import build_targets
+from probe_bench.encoders.pretraining.masking.masks import Selection, chosen_rows, gather_tokens
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.stack import BlockStack
-from probe_bench.encoders.pretraining.targets import build_targets
 from probe_bench.encoders.pretraining.teacher import frozen_copy, update_ema
 
 __all__ = ["Jepa", "MaskedBatch", "StepOutput"]

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probe_bench.encoders.pretraining.agreement import ViewBatch
-from probe_bench.encoders.pretraining.frontend import frame_rate_hz
+from probe_bench.encoders.pretraining.frontends.frontend import frame_rate_hz
 from probe_bench.encoders.pretraining.jepa import MaskedBatch, StepOutput
-from probe_bench.encoders.pretraining.mask_statistics import mask_statistics
-from probe_bench.encoders.pretraining.masks import mask_of
+from probe_bench.encoders.pretraining.masking.masks import mask_of
+from probe_bench.encoders.pretraining.masking.statistics import mask_statistics
 from probe_bench.encoders.pretraining.recipe import Recipe
 
 __all__ = [

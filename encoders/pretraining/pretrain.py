@@ -11,14 +11,14 @@ from rich.console import Console
 
 from probe_bench.encoders.pretraining import checkpoint as checkpoints
 from probe_bench.encoders.pretraining.agreement import ViewBatch
-from probe_bench.encoders.pretraining.batches import BatchMaker
 from probe_bench.encoders.pretraining.checkpoint import Checkpoint
+from probe_bench.encoders.pretraining.data.batches import BatchMaker
+from probe_bench.encoders.pretraining.data.loading import prefetched
+from probe_bench.encoders.pretraining.data.sources import Source
 from probe_bench.encoders.pretraining.gather import all_sum, rank, world_size
 from probe_bench.encoders.pretraining.jepa import MaskedBatch
-from probe_bench.encoders.pretraining.loading import prefetched
 from probe_bench.encoders.pretraining.monitors import collapsed_since
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.sources import Source
 from probe_bench.encoders.pretraining.trainer import Trainer
 from probe_bench.encoders.pretraining.training_log import TrainingLog, progress
 from probe_bench.encoders.pretraining.training_record import TrainingRecord

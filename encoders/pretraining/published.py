@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from probe_bench.encoders.pretraining.masks import Grid
+from probe_bench.encoders.pretraining.blocks.transformer import sincos_positions
+from probe_bench.encoders.pretraining.masking.masks import Grid
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.transformer import sincos_positions
 from probe_bench.errors import CheckpointError
 
 __all__ = [

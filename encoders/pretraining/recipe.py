@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from probe_bench.encoders.pretraining.augment import Augment
-from probe_bench.encoders.pretraining.cuts import CropRule
-from probe_bench.encoders.pretraining.frontend import FrontendShape, grid
-from probe_bench.encoders.pretraining.masks import Grid, MaskSampler
-from probe_bench.encoders.pretraining.objective import Objective
+from probe_bench.encoders.pretraining.blocks.predictor import PredictorShape
+from probe_bench.encoders.pretraining.blocks.projector import ProjectorShape
+from probe_bench.encoders.pretraining.blocks.stack import BlockStack
+from probe_bench.encoders.pretraining.data.augment import Augment
+from probe_bench.encoders.pretraining.data.cuts import CropRule
+from probe_bench.encoders.pretraining.frontends.frontend import FrontendShape, grid
+from probe_bench.encoders.pretraining.losses.objective import Objective
+from probe_bench.encoders.pretraining.losses.rdmreg import RdmReg
+from probe_bench.encoders.pretraining.losses.sigreg import SigReg
+from probe_bench.encoders.pretraining.losses.targets import TargetRule
+from probe_bench.encoders.pretraining.losses.views import ViewRule
+from probe_bench.encoders.pretraining.masking.masks import Grid, MaskSampler
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
-from probe_bench.encoders.pretraining.predictor import PredictorShape
-from probe_bench.encoders.pretraining.projector import ProjectorShape
-from probe_bench.encoders.pretraining.rdmreg import RdmReg
-from probe_bench.encoders.pretraining.sigreg import SigReg
-from probe_bench.encoders.pretraining.stack import BlockStack
-from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
-from probe_bench.encoders.pretraining.views import ViewRule
 from probe_bench.errors import UserError
 
 __all__ = ["EncoderShape", "Hiding", "Recipe", "from_json", "to_json"]

@@ -11,12 +11,12 @@ from torch.autograd.profiler import record_function
 from torch.nn.parallel import DistributedDataParallel
 
 from probe_bench.encoders.pretraining.agreement import Agreement, ViewBatch
-from probe_bench.encoders.pretraining.batches import seed_of
+from probe_bench.encoders.pretraining.blocks.stack import BlockStack
+from probe_bench.encoders.pretraining.data.batches import seed_of
 from probe_bench.encoders.pretraining.gather import rank, world_size
 from probe_bench.encoders.pretraining.jepa import Jepa, MaskedBatch, StepOutput
 from probe_bench.encoders.pretraining.monitors import Row, monitor
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.stack import BlockStack
 
 __all__ = ["Trainer", "build_model"]
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from probe_bench.encoders.pretraining.checkpoint import Checkpoint
-from probe_bench.encoders.pretraining.frontend import frame_rate_hz
+from probe_bench.encoders.pretraining.frontends.frontend import frame_rate_hz
 from probe_bench.encoders.pretraining.gather import world_size
-from probe_bench.encoders.pretraining.mask_statistics import mask_statistics
-from probe_bench.encoders.pretraining.masks import Masks
+from probe_bench.encoders.pretraining.masking.masks import Masks
+from probe_bench.encoders.pretraining.masking.statistics import mask_statistics
 from probe_bench.encoders.pretraining.recipe import Recipe, to_json
 
 __all__ = ["TrainingRecord", "realised_masks"]

@@ -2,14 +2,14 @@
 
 from typing import Any
 
+from probe_bench.encoders.pretraining.blocks.predictor import TransformerPredictor
+from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
+from probe_bench.encoders.pretraining.frontends.stem import ConvStemShape
+from probe_bench.encoders.pretraining.losses.targets import TargetRule
+from probe_bench.encoders.pretraining.masking.samplers import SpanMasks
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
-from probe_bench.encoders.pretraining.predictor import TransformerPredictor
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.samplers import SpanMasks
-from probe_bench.encoders.pretraining.stem import ConvStemShape
-from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
-from probe_bench.encoders.pretraining.transformer import TransformerShape
 
 __all__ = ["PRESETS"]
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
+from probe_bench.encoders.pretraining.frontends.stem import ConvStemShape
 from probe_bench.encoders.pretraining.published import (
     Part,
     Place,
@@ -26,8 +28,6 @@ from probe_bench.encoders.pretraining.published import (
     shape_of,
 )
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.stem import ConvStemShape
-from probe_bench.encoders.pretraining.transformer import TransformerShape
 from probe_bench.encoders.wavjepa.presets import PRESETS
 
 __all__ = ["PREFIXES", "read"]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from probe_bench.encoders.pretraining.augment import Augment
+from probe_bench.encoders.pretraining.data.augment import Augment
 from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.wavjepa.presets import PRESETS as WAVJEPA
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from probe_bench.encoders.pretraining.data.tape import Tape
 from probe_bench.encoders.pretraining.presets import presets
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.tape import Tape
 
 __all__ = ["PRESETS", "SYSTEMS", "TEACHERS", "collapsing", "micro", "wandering_tones"]
 

@@ -7,12 +7,12 @@ import torch
 
 from probe_bench.encoders.density_jepa.frontend import DensityStemShape
 from probe_bench.encoders.pretraining.backbone import Backbone
+from probe_bench.encoders.pretraining.frontends.patches import MelPatchesShape
+from probe_bench.encoders.pretraining.frontends.stem import ConvStemShape
 from probe_bench.encoders.pretraining.inference import JepaEncoder
-from probe_bench.encoders.pretraining.patches import MelPatchesShape
+from probe_bench.encoders.pretraining.losses.targets import TargetRule
 from probe_bench.encoders.pretraining.presets import presets
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.stem import ConvStemShape
-from probe_bench.encoders.pretraining.targets import TargetRule
 
 KALDI = MelPatchesShape(
     bands=32,

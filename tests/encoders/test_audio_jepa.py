@@ -9,11 +9,11 @@ from torch import Tensor
 
 from probe_bench.encoder import Encoder
 from probe_bench.encoders.audio_jepa.presets import PRESETS
+from probe_bench.encoders.pretraining.blocks.transformer import sincos_positions
+from probe_bench.encoders.pretraining.frontends.patches import MelPatches
 from probe_bench.encoders.pretraining.inference import JepaEncoder
-from probe_bench.encoders.pretraining.masks import Grid
-from probe_bench.encoders.pretraining.patches import MelPatches
+from probe_bench.encoders.pretraining.masking.masks import Grid
 from probe_bench.encoders.pretraining.trainer import build_model
-from probe_bench.encoders.pretraining.transformer import sincos_positions
 from probe_bench.logmel import log_mel
 
 

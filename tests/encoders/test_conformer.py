@@ -8,7 +8,11 @@ import torch
 from torch import Tensor, nn
 from torchaudio.models.conformer import ConformerLayer
 
-from probe_bench.encoders.pretraining.conformer import Conformer, ConformerBlock, ConformerShape
+from probe_bench.encoders.pretraining.blocks.conformer import (
+    Conformer,
+    ConformerBlock,
+    ConformerShape,
+)
 
 SHAPE = ConformerShape(dim=24, depth=2, heads=3, kernel=5)
 

@@ -27,13 +27,13 @@ from probe_bench.encoders.density_jepa.tokenizer import Tokenizer
 from probe_bench.encoders.density_jepa.train_codec import CodecOptions, train_codec
 from probe_bench.encoders.density_jepa.waveform_losses import stft_distance
 from probe_bench.encoders.pretraining import checkpoint as encoders
-from probe_bench.encoders.pretraining.conformer import ConformerShape
+from probe_bench.encoders.pretraining.blocks.conformer import ConformerShape
+from probe_bench.encoders.pretraining.data.tape import Tape
 from probe_bench.encoders.pretraining.inference import load_encoder
+from probe_bench.encoders.pretraining.losses.targets import TargetRule
 from probe_bench.encoders.pretraining.monitors import Row
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.tape import Tape
-from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
 from probe_bench.encoders.pretraining.trainer import build_model
 from probe_bench.errors import AudioError, CheckpointError, UserError

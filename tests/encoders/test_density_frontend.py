@@ -10,7 +10,7 @@ from torch import nn
 
 from probe_bench.encoders.density_jepa.blocks import ResidualBlock, SnakeBeta
 from probe_bench.encoders.density_jepa.frontend import DensityStem, DensityStemShape
-from probe_bench.encoders.pretraining.frontend import FrontendShape
+from probe_bench.encoders.pretraining.frontends.frontend import FrontendShape
 
 SMALL = DensityStemShape(channels=(4, 6, 8, 8), strides=(4, 5, 2), residual_blocks=1)
 BASE = DensityStemShape()

@@ -5,7 +5,7 @@ import torch
 
 from probe_bench.encoders.density_jepa.predictor import ConvPredictor, ConvPredictorShape
 from probe_bench.encoders.density_jepa.spans import DensitySpanMasks
-from probe_bench.encoders.pretraining.masks import Grid, select
+from probe_bench.encoders.pretraining.masking.masks import Grid, select
 
 GRID = Grid(frames=10)
 

@@ -14,8 +14,8 @@ from probe_bench.encoders.density_jepa.decoder import WaveDecoderShape
 from probe_bench.encoders.density_jepa.frontend import DensityStem, DensityStemShape
 from probe_bench.encoders.density_jepa.fsq import FsqShape, codes_of, quantise
 from probe_bench.encoders.density_jepa.predictor import ConvPredictor, ConvPredictorShape
-from probe_bench.encoders.pretraining.conformer import Conformer, ConformerShape
-from probe_bench.encoders.pretraining.masks import Grid, select
+from probe_bench.encoders.pretraining.blocks.conformer import Conformer, ConformerShape
+from probe_bench.encoders.pretraining.masking.masks import Grid, select
 
 _CONFORMER = [
     (r"feed([12])\.norm", r"ff\1.0"),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from probe_bench.encoders.density_jepa.spans import DensitySpanMasks
-from probe_bench.encoders.pretraining.mask_statistics import mask_statistics
-from probe_bench.encoders.pretraining.masks import Grid, MaskSampler
+from probe_bench.encoders.pretraining.masking.masks import Grid, MaskSampler
+from probe_bench.encoders.pretraining.masking.statistics import mask_statistics
 
 PAPER = Grid(frames=37)  # 15 s
 

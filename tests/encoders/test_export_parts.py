@@ -17,12 +17,12 @@ from probe_bench.encoders.export.names import entry_name, own_class
 from probe_bench.encoders.export.shipped import filters
 from probe_bench.encoders.export.shipped.cutting import first_frames, window_starts
 from probe_bench.encoders.export.standalone import standalone
+from probe_bench.encoders.pretraining.blocks.conformer import ConformerShape
+from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
 from probe_bench.encoders.pretraining.checkpoint import Checkpoint, write
-from probe_bench.encoders.pretraining.conformer import ConformerShape
+from probe_bench.encoders.pretraining.frontends.patches import MelPatchesShape
+from probe_bench.encoders.pretraining.frontends.stem import ConvStemShape
 from probe_bench.encoders.pretraining.inference import JepaEncoder
-from probe_bench.encoders.pretraining.patches import MelPatchesShape
-from probe_bench.encoders.pretraining.stem import ConvStemShape
-from probe_bench.encoders.pretraining.transformer import TransformerShape
 from probe_bench.logmel import kaldi_filters, mel_filters
 from probe_bench.windows import cut
 

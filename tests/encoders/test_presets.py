@@ -12,16 +12,16 @@ from torch import nn
 
 from probe_bench import registry
 from probe_bench.encoders.pretraining.agreement import Agreement
-from probe_bench.encoders.pretraining.frontend import frame_rate_hz
+from probe_bench.encoders.pretraining.blocks.projector import GatheredBatchNorm
+from probe_bench.encoders.pretraining.data.tape import Tape
+from probe_bench.encoders.pretraining.frontends.frontend import frame_rate_hz
 from probe_bench.encoders.pretraining.jepa import Jepa
-from probe_bench.encoders.pretraining.masks import Grid
+from probe_bench.encoders.pretraining.losses.rdmreg import RdmReg
+from probe_bench.encoders.pretraining.losses.sigreg import SigReg
+from probe_bench.encoders.pretraining.masking.masks import Grid
 from probe_bench.encoders.pretraining.presets import find_recipe, presets
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
-from probe_bench.encoders.pretraining.projector import GatheredBatchNorm
-from probe_bench.encoders.pretraining.rdmreg import RdmReg
 from probe_bench.encoders.pretraining.recipe import from_json, to_json
-from probe_bench.encoders.pretraining.sigreg import SigReg
-from probe_bench.encoders.pretraining.tape import Tape
 from probe_bench.errors import UserError
 
 from .micro import PRESETS, SYSTEMS, micro, wandering_tones

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from probe_bench.encoders.pretraining.agreement import ViewBatch
-from probe_bench.encoders.pretraining.augment import (
+from probe_bench.encoders.pretraining.data.augment import (
     Augment,
     add_background,
     binaural_room,
     convolve,
 )
-from probe_bench.encoders.pretraining.batches import BatchMaker
-from probe_bench.encoders.pretraining.cuts import CropRule
-from probe_bench.encoders.pretraining.views import ViewRule, agreement, cut_views
+from probe_bench.encoders.pretraining.data.batches import BatchMaker
+from probe_bench.encoders.pretraining.data.cuts import CropRule
+from probe_bench.encoders.pretraining.losses.views import ViewRule, agreement, cut_views
 
 from .micro import micro, wandering_tones
 

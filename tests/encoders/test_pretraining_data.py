@@ -12,13 +12,13 @@ import torch
 
 from probe_bench import audio
 from probe_bench.corpus import Corpus
-from probe_bench.encoders.pretraining.cuts import CropRule, Timeline
-from probe_bench.encoders.pretraining.files import AudioFiles, find_files
-from probe_bench.encoders.pretraining.shard_writer import write_shards
-from probe_bench.encoders.pretraining.shards import Shards
-from probe_bench.encoders.pretraining.sources import Joined, Source, join, plan
-from probe_bench.encoders.pretraining.tape import Tape, load_tape
-from probe_bench.encoders.pretraining.words import open_sources
+from probe_bench.encoders.pretraining.data.cuts import CropRule, Timeline
+from probe_bench.encoders.pretraining.data.files import AudioFiles, find_files
+from probe_bench.encoders.pretraining.data.shard_writer import write_shards
+from probe_bench.encoders.pretraining.data.shards import Shards
+from probe_bench.encoders.pretraining.data.sources import Joined, Source, join, plan
+from probe_bench.encoders.pretraining.data.tape import Tape, load_tape
+from probe_bench.encoders.pretraining.data.words import open_sources
 from probe_bench.errors import AudioError, CorpusError, UserError
 
 RATE_HZ = 16_000

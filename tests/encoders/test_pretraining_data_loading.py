@@ -11,12 +11,12 @@ import soundfile
 import torch
 
 from probe_bench.corpus import Corpus
-from probe_bench.encoders.pretraining.cuts import CropRule
-from probe_bench.encoders.pretraining.files import AudioFiles
-from probe_bench.encoders.pretraining.loading import prefetched
-from probe_bench.encoders.pretraining.shard_writer import write_shards
-from probe_bench.encoders.pretraining.sources import Source, plan
-from probe_bench.encoders.pretraining.words import open_sources
+from probe_bench.encoders.pretraining.data.cuts import CropRule
+from probe_bench.encoders.pretraining.data.files import AudioFiles
+from probe_bench.encoders.pretraining.data.loading import prefetched
+from probe_bench.encoders.pretraining.data.shard_writer import write_shards
+from probe_bench.encoders.pretraining.data.sources import Source, plan
+from probe_bench.encoders.pretraining.data.words import open_sources
 from probe_bench.errors import AudioError
 
 

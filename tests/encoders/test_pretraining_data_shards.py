@@ -15,12 +15,12 @@ import soundfile
 import torch
 
 from probe_bench.corpus import Corpus
-from probe_bench.encoders.pretraining import shard_index
-from probe_bench.encoders.pretraining.cuts import CropRule
-from probe_bench.encoders.pretraining.shard_index import Member, index_shard, member_name
-from probe_bench.encoders.pretraining.shard_writer import write_shards
-from probe_bench.encoders.pretraining.shards import Shards
-from probe_bench.encoders.pretraining.sources import plan
+from probe_bench.encoders.pretraining.data import shard_index
+from probe_bench.encoders.pretraining.data.cuts import CropRule
+from probe_bench.encoders.pretraining.data.shard_index import Member, index_shard, member_name
+from probe_bench.encoders.pretraining.data.shard_writer import write_shards
+from probe_bench.encoders.pretraining.data.shards import Shards
+from probe_bench.encoders.pretraining.data.sources import plan
 from probe_bench.errors import CorpusError, UserError
 
 RATE_HZ = 16_000

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from probe_bench.encoders.pretraining.mask_statistics import hidden_runs, mask_statistics
-from probe_bench.encoders.pretraining.masks import (
+from probe_bench.encoders.pretraining.masking.masks import (
     Grid,
     Masks,
     MaskSampler,
@@ -17,8 +16,7 @@ from probe_bench.encoders.pretraining.masks import (
     mask_of,
     select,
 )
-from probe_bench.encoders.pretraining.presets import presets
-from probe_bench.encoders.pretraining.samplers import (
+from probe_bench.encoders.pretraining.masking.samplers import (
     BlockMasks,
     CurriculumMasks,
     MultiMasks,
@@ -26,6 +24,8 @@ from probe_bench.encoders.pretraining.samplers import (
     SpanMasks,
     StripMasks,
 )
+from probe_bench.encoders.pretraining.masking.statistics import hidden_runs, mask_statistics
+from probe_bench.encoders.pretraining.presets import presets
 from probe_bench.errors import UserError
 
 from .micro import PRESETS

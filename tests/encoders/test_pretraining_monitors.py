@@ -15,7 +15,8 @@ from torch import Tensor
 
 from probe_bench.cli import main
 from probe_bench.corpus import Corpus
-from probe_bench.encoders.pretraining.batches import BatchMaker
+from probe_bench.encoders.pretraining.blocks.transformer import sincos_positions
+from probe_bench.encoders.pretraining.data.batches import BatchMaker
 from probe_bench.encoders.pretraining.monitors import (
     HEALTHY,
     Row,
@@ -29,7 +30,6 @@ from probe_bench.encoders.pretraining.presets import presets
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
 from probe_bench.encoders.pretraining.trainer import Trainer, build_model
 from probe_bench.encoders.pretraining.training_log import TrainingLog
-from probe_bench.encoders.pretraining.transformer import sincos_positions
 from probe_bench.errors import UserError
 
 from .micro import SYSTEMS, collapsing, micro, wandering_tones

@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from probe_bench.encoders.pretraining.masks import Grid
-from probe_bench.encoders.pretraining.objective import token_loss
-from probe_bench.encoders.pretraining.optimiser import OptimiserRule
-from probe_bench.encoders.pretraining.schedule import ramp, warmup_cosine
-from probe_bench.encoders.pretraining.targets import (
+from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape, sincos_positions
+from probe_bench.encoders.pretraining.losses.objective import token_loss
+from probe_bench.encoders.pretraining.losses.targets import (
     TargetRule,
     build_targets,
     normalise,
     standardise_tokens,
 )
+from probe_bench.encoders.pretraining.masking.masks import Grid
+from probe_bench.encoders.pretraining.optimiser import OptimiserRule
+from probe_bench.encoders.pretraining.schedule import ramp, warmup_cosine
 from probe_bench.encoders.pretraining.teacher import EmaRule, update_ema
-from probe_bench.encoders.pretraining.transformer import TransformerShape, sincos_positions
 
 
 @pytest.fixture

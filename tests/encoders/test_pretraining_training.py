@@ -13,19 +13,19 @@ from torch import Tensor
 from probe_bench.corpus import Corpus
 from probe_bench.encoders.pretraining import checkpoint as checkpoints
 from probe_bench.encoders.pretraining.agreement import ViewBatch
-from probe_bench.encoders.pretraining.augment import Augment
-from probe_bench.encoders.pretraining.batches import BatchMaker, seed_of
+from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
+from probe_bench.encoders.pretraining.data.augment import Augment
+from probe_bench.encoders.pretraining.data.batches import BatchMaker, seed_of
+from probe_bench.encoders.pretraining.data.tape import Tape, load_tape
 from probe_bench.encoders.pretraining.inference import load_encoder
 from probe_bench.encoders.pretraining.jepa import Jepa, MaskedBatch
-from probe_bench.encoders.pretraining.masks import mask_of, select
+from probe_bench.encoders.pretraining.losses.targets import TargetRule
+from probe_bench.encoders.pretraining.masking.masks import mask_of, select
+from probe_bench.encoders.pretraining.masking.samplers import MultiMasks, PatchMasks
 from probe_bench.encoders.pretraining.monitors import Row
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.samplers import MultiMasks, PatchMasks
-from probe_bench.encoders.pretraining.tape import Tape, load_tape
-from probe_bench.encoders.pretraining.targets import TargetRule
 from probe_bench.encoders.pretraining.trainer import Trainer, build_model
-from probe_bench.encoders.pretraining.transformer import TransformerShape
 from probe_bench.errors import CheckpointError, CorpusError, UserError
 
 from .micro import SYSTEMS, TEACHERS, micro, wandering_tones

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torchaudio.compliance import kaldi
 
-from probe_bench.encoders.pretraining.patches import MelPatchesShape, bring_to_peak
-from probe_bench.encoders.pretraining.stem import ConvStemShape
+from probe_bench.encoders.pretraining.frontends.patches import MelPatchesShape, bring_to_peak
+from probe_bench.encoders.pretraining.frontends.stem import ConvStemShape
 from probe_bench.logmel import kaldi_log_mel
 
 _RELEASE = MelPatchesShape(

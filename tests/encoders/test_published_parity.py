@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from probe_bench.encoders.audio_jepa import published as audio_jepa
 from probe_bench.encoders.pretraining.backbone import Backbone
+from probe_bench.encoders.pretraining.blocks.transformer import sincos_positions
 from probe_bench.encoders.pretraining.jepa import Jepa
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.transformer import sincos_positions
 from probe_bench.encoders.wavjepa import published as wavjepa
 from probe_bench.encoders.wavjepa_nat import presets as wavjepa_nat
 

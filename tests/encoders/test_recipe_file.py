@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from probe_bench.encoders.pretraining.batches import BatchMaker
-from probe_bench.encoders.pretraining.conformer import ConformerShape
+from probe_bench.encoders.pretraining.blocks.conformer import ConformerShape
+from probe_bench.encoders.pretraining.data.batches import BatchMaker
+from probe_bench.encoders.pretraining.data.tape import Tape
+from probe_bench.encoders.pretraining.losses.rdmreg import RdmReg
+from probe_bench.encoders.pretraining.losses.sigreg import SigReg
+from probe_bench.encoders.pretraining.masking.samplers import MultiMasks, PatchMasks, SpanMasks
 from probe_bench.encoders.pretraining.presets import find_recipe, presets
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
-from probe_bench.encoders.pretraining.rdmreg import RdmReg
 from probe_bench.encoders.pretraining.recipe import Recipe, from_json, to_json
-from probe_bench.encoders.pretraining.samplers import MultiMasks, PatchMasks, SpanMasks
-from probe_bench.encoders.pretraining.sigreg import SigReg
-from probe_bench.encoders.pretraining.tape import Tape
 from probe_bench.encoders.pretraining.trainer import Trainer
 from probe_bench.errors import UserError
 
@@ -72,7 +72,7 @@ def test_a_table_with_a_kind_replaces_a_part(tmp_path: Path) -> None:
     text = (
         'base = "audio-jepa/tiny"\n[masks]\nkind = "MultiMasks"\n'
         '[[masks.samplers]]\nkind = "PatchMasks"\nlow = 0.7\nhigh = 0.8\n'
-        '[[masks.samplers]]\nkind = "pretraining.samplers:SpanMasks"\nspan = 4\ngroups = 1\n'
+        '[[masks.samplers]]\nkind = "pretraining.masking.samplers:SpanMasks"\nspan = 4\ngroups = 1\n'
         '[encoder]\nkind = "ConformerShape"\ndim = 32\ndepth = 4\nheads = 2\nkernel = 7\n'
     )
     recipe = _recipe(tmp_path, text)

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from probe_bench.encoders.pretraining.projector import GatheredBatchNorm, ProjectorShape
-from probe_bench.encoders.pretraining.rdmreg import (
+from probe_bench.encoders.pretraining.blocks.projector import GatheredBatchNorm, ProjectorShape
+from probe_bench.encoders.pretraining.losses.rdmreg import (
     RdmReg,
     nonzero_fraction,
     rectified_sample,
     sliced_wasserstein,
     unit_scale,
 )
-from probe_bench.encoders.pretraining.sigreg import (
+from probe_bench.encoders.pretraining.losses.sigreg import (
     SigReg,
     epps_pulley,
     epps_pulley_exact,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from probe_bench.encoder import Encoder
+from probe_bench.encoders.pretraining.frontends.stem import ConvStemShape
 from probe_bench.encoders.pretraining.inference import JepaEncoder
-from probe_bench.encoders.pretraining.stem import ConvStemShape
 from probe_bench.encoders.pretraining.trainer import build_model
 from probe_bench.encoders.wavjepa.presets import PRESETS
 

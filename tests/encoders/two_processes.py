@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from probe_bench.encoders.pretraining.blocks.projector import GatheredBatchNorm
 from probe_bench.encoders.pretraining.distributed import process_group
 from probe_bench.encoders.pretraining.gather import all_rows, n_rows, rank, shared_generator
+from probe_bench.encoders.pretraining.losses.rdmreg import RdmReg, sliced_wasserstein
+from probe_bench.encoders.pretraining.losses.sigreg import SigReg, sigreg, unit_directions
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
-from probe_bench.encoders.pretraining.projector import GatheredBatchNorm
-from probe_bench.encoders.pretraining.rdmreg import RdmReg, sliced_wasserstein
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.sigreg import SigReg, sigreg, unit_directions
 from probe_bench.encoders.pretraining.trainer import Trainer
 from probe_bench.errors import UserError
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from probe_bench.encoders.export.shipped.cutting import first_frames, window_starts
 from probe_bench.encoders.export.shipped.interface import Interface
-from probe_bench.encoders.pretraining.frontend import FrontendShape
+from probe_bench.encoders.pretraining.frontends.frontend import FrontendShape
 from probe_bench.encoders.pretraining.recipe import EncoderShape
 
 __all__ = ["Architecture", "Piece", "Windowed", "encode_clips", "load_weights"]

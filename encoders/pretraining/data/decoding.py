@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from probe_bench.audio import RATES_HZ, resample, resampled_length
-from probe_bench.encoders.pretraining.cuts import Piece, Timeline
+from probe_bench.encoders.pretraining.data.cuts import Piece, Timeline
 from probe_bench.errors import AudioError
 
 __all__ = ["SUFFIXES", "assemble", "decode_span", "read_header"]

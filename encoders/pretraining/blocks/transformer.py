@@ -9,8 +9,8 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from probe_bench.encoders.pretraining.masks import Grid
-from probe_bench.encoders.pretraining.stack import BlockStack
+from probe_bench.encoders.pretraining.blocks.stack import BlockStack
+from probe_bench.encoders.pretraining.masking.masks import Grid
 
 __all__ = ["Transformer", "TransformerShape", "sincos_positions"]
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from probe_bench.encoders.pretraining.cuts import CropRule
+from probe_bench.encoders.pretraining.data.cuts import CropRule
 
 __all__ = ["Joined", "Source", "join", "plan"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from probe_bench import audio
 from probe_bench.corpus import Corpus
-from probe_bench.encoders.pretraining.cuts import CropRule, Timeline
+from probe_bench.encoders.pretraining.data.cuts import CropRule, Timeline
 from probe_bench.errors import CorpusError
 
 __all__ = ["Tape", "load_tape"]

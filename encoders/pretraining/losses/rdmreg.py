@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probe_bench.encoders.pretraining.gather import all_rows, n_rows, shared_generator
-from probe_bench.encoders.pretraining.sigreg import unit_directions
+from probe_bench.encoders.pretraining.losses.sigreg import unit_directions
 
 __all__ = ["RdmReg", "nonzero_fraction", "rectified_sample", "sliced_wasserstein", "unit_scale"]
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 from torch import Tensor
 
-from probe_bench.encoders.pretraining.masks import Grid
+from probe_bench.encoders.pretraining.masking.masks import Grid
 
 __all__ = ["MaskStatistics", "hidden_runs", "mask_statistics"]
 

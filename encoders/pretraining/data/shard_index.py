@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from probe_bench.encoders.pretraining.decoding import SUFFIXES, read_header
+from probe_bench.encoders.pretraining.data.decoding import SUFFIXES, read_header
 from probe_bench.errors import AudioError, CorpusError, UserError
 
 __all__ = ["Member", "ShardIndex", "index_shard", "member_name"]

@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from probe_bench.encoders.pretraining.masks import Grid, Selection, chosen_rows
-from probe_bench.encoders.pretraining.transformer import (
+from probe_bench.encoders.pretraining.blocks.transformer import (
     Transformer,
     TransformerShape,
     sincos_positions,
 )
+from probe_bench.encoders.pretraining.masking.masks import Grid, Selection, chosen_rows
 
 __all__ = ["Predictor", "PredictorShape", "TransformerPredictor"]
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
-from probe_bench.encoders.pretraining.decoding import SUFFIXES
-from probe_bench.encoders.pretraining.files import AudioFiles, find_files
-from probe_bench.encoders.pretraining.shards import Shards
-from probe_bench.encoders.pretraining.sources import Source, join
+from probe_bench.encoders.pretraining.data.decoding import SUFFIXES
+from probe_bench.encoders.pretraining.data.files import AudioFiles, find_files
+from probe_bench.encoders.pretraining.data.shards import Shards
+from probe_bench.encoders.pretraining.data.sources import Source, join
 from probe_bench.errors import CorpusError
 from probe_bench.manifest import manifest_paths
 

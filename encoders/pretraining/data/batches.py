@@ -6,11 +6,11 @@ import numpy as np
 from torch import Tensor
 
 from probe_bench.encoders.pretraining.agreement import ViewBatch
+from probe_bench.encoders.pretraining.data.sources import Source
 from probe_bench.encoders.pretraining.jepa import MaskedBatch
-from probe_bench.encoders.pretraining.masks import Masks, select
+from probe_bench.encoders.pretraining.losses.views import cut_views
+from probe_bench.encoders.pretraining.masking.masks import Masks, select
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.sources import Source
-from probe_bench.encoders.pretraining.views import cut_views
 
 __all__ = ["BatchMaker", "seed_of"]
 

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from probe_bench.audio import resampled_length
-from probe_bench.encoders.pretraining.cuts import CropRule, Timeline
-from probe_bench.encoders.pretraining.decoding import (
+from probe_bench.encoders.pretraining.data.cuts import CropRule, Timeline
+from probe_bench.encoders.pretraining.data.decoding import (
     SUFFIXES,
     assemble,
     decode_span,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from probe_bench.encoders.pretraining.masks import Grid, Masks, MaskSampler
+from probe_bench.encoders.pretraining.masking.masks import Grid, Masks, MaskSampler
 from probe_bench.errors import UserError
 
 __all__ = [

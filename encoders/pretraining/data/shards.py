@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from probe_bench.encoders.pretraining.cuts import CropRule, Timeline
-from probe_bench.encoders.pretraining.decoding import assemble, decode_span
-from probe_bench.encoders.pretraining.shard_index import Member, index_shard, member_name
+from probe_bench.encoders.pretraining.data.cuts import CropRule, Timeline
+from probe_bench.encoders.pretraining.data.decoding import assemble, decode_span
+from probe_bench.encoders.pretraining.data.shard_index import Member, index_shard, member_name
 from probe_bench.errors import AudioError, CorpusError
 
 __all__ = ["Shards"]

@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from probe_bench.encoders.pretraining.frontend import Frontend, standardise
+from probe_bench.encoders.pretraining.frontends.frontend import Frontend, standardise
 
 __all__ = ["ConvStem", "ConvStemShape"]
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from probe_bench.encoders.pretraining.stack import BlockStack
+from probe_bench.encoders.pretraining.blocks.stack import BlockStack
 
 __all__ = ["Conformer", "ConformerShape"]
 

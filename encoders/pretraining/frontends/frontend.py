@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from probe_bench.encoders.pretraining.masks import Grid
+from probe_bench.encoders.pretraining.masking.masks import Grid
 
 __all__ = ["Frontend", "FrontendShape", "first_frame_s", "frame_rate_hz", "grid", "standardise"]
 

@@ -1,0 +1,1 @@
+"""Stacks of blocks, predictors and projectors."""

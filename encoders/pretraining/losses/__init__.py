@@ -1,0 +1,1 @@
+"""Targets, distances and regularisers: pure functions with their derivations."""
