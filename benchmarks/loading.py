@@ -26,12 +26,12 @@ import torchaudio.functional
 import tyro
 
 from probe_bench import audio
-from probe_bench.encoders.pretraining.cuts import CropRule
-from probe_bench.encoders.pretraining.files import AudioFiles
-from probe_bench.encoders.pretraining.loading import prefetched
-from probe_bench.encoders.pretraining.shard_writer import write_shards
-from probe_bench.encoders.pretraining.shards import Shards
-from probe_bench.encoders.pretraining.sources import Source, plan
+from probe_bench.encoders.pretraining.data.cuts import CropRule
+from probe_bench.encoders.pretraining.data.files import AudioFiles
+from probe_bench.encoders.pretraining.data.loading import prefetched
+from probe_bench.encoders.pretraining.data.shard_writer import write_shards
+from probe_bench.encoders.pretraining.data.shards import Shards
+from probe_bench.encoders.pretraining.data.sources import Source, plan
 
 RATE_HZ = 16_000
 CROP_SAMPLES = 32_159

@@ -8,14 +8,14 @@ from rich.console import Console
 from probe_bench.cache import default_root
 from probe_bench.config import PretrainConfig, ShardsConfig
 from probe_bench.corpora import load_corpora
+from probe_bench.encoders.pretraining.data.shard_writer import write_shards
+from probe_bench.encoders.pretraining.data.sources import Source, join
+from probe_bench.encoders.pretraining.data.tape import load_tape
+from probe_bench.encoders.pretraining.data.words import find_audio, open_sources
 from probe_bench.encoders.pretraining.distributed import process_group
 from probe_bench.encoders.pretraining.gather import rank
 from probe_bench.encoders.pretraining.presets import find_recipe
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
-from probe_bench.encoders.pretraining.shard_writer import write_shards
-from probe_bench.encoders.pretraining.sources import Source, join
-from probe_bench.encoders.pretraining.tape import load_tape
-from probe_bench.encoders.pretraining.words import find_audio, open_sources
 from probe_bench.errors import UserError
 from probe_bench.folders import make_folder
 from probe_bench.gather import pick_device

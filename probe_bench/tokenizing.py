@@ -11,7 +11,7 @@ from probe_bench.encoders.density_jepa.token_files import decode_files, encode_f
 from probe_bench.encoders.density_jepa.tokenizer import Tokenizer
 from probe_bench.encoders.density_jepa.train_codec import CodecOptions, train_codec
 from probe_bench.encoders.pretraining.checkpoint import read
-from probe_bench.encoders.pretraining.words import find_audio
+from probe_bench.encoders.pretraining.data.words import find_audio
 from probe_bench.errors import UserError
 from probe_bench.folders import make_folder
 from probe_bench.gather import pick_device

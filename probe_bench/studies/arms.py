@@ -5,15 +5,15 @@ import re
 from dataclasses import dataclass, replace
 
 from probe_bench.encoders.audio_jepa.presets import LOG_MEL
+from probe_bench.encoders.pretraining.blocks.predictor import TransformerPredictor
+from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
+from probe_bench.encoders.pretraining.frontends.patches import MelPatchesShape
+from probe_bench.encoders.pretraining.losses.sigreg import SigReg
+from probe_bench.encoders.pretraining.losses.targets import Normalisation, TargetRule
+from probe_bench.encoders.pretraining.masking.samplers import PatchMasks
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
-from probe_bench.encoders.pretraining.patches import MelPatchesShape
-from probe_bench.encoders.pretraining.predictor import TransformerPredictor
 from probe_bench.encoders.pretraining.recipe import Hiding, Recipe
-from probe_bench.encoders.pretraining.samplers import PatchMasks
-from probe_bench.encoders.pretraining.sigreg import SigReg
-from probe_bench.encoders.pretraining.targets import Normalisation, TargetRule
 from probe_bench.encoders.pretraining.teacher import EmaRule
-from probe_bench.encoders.pretraining.transformer import TransformerShape
 
 __all__ = ["ARMS", "SCALES", "Arm", "Scale", "Switches", "recipe_of"]
 

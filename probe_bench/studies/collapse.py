@@ -12,12 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from probe_bench.cache import default_root
 from probe_bench.config import RunConfig, StudyConfig
 from probe_bench.corpora import load_corpora
-from probe_bench.encoders.pretraining.batches import BatchMaker
+from probe_bench.encoders.pretraining.data.batches import BatchMaker
+from probe_bench.encoders.pretraining.data.sources import Source
+from probe_bench.encoders.pretraining.data.tape import load_tape
 from probe_bench.encoders.pretraining.monitors import collapsed_since, feature_health
 from probe_bench.encoders.pretraining.pretrain import CHECKPOINT, TrainOptions, train
 from probe_bench.encoders.pretraining.recipe import Recipe
-from probe_bench.encoders.pretraining.sources import Source
-from probe_bench.encoders.pretraining.tape import load_tape
 from probe_bench.encoders.pretraining.trainer import build_model
 from probe_bench.folders import make_folder
 from probe_bench.gather import pick_device

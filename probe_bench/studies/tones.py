@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from probe_bench.encoders.pretraining.tape import Tape
+from probe_bench.encoders.pretraining.data.tape import Tape
 
 __all__ = ["tone_tape"]
 
