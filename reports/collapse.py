@@ -162,7 +162,7 @@ def _draw_probes(axes: Axes, findings: Sequence[ArmFinding], twins: dict[str, fl
     axes.set_yticks([row + 0.5 for row in range(len(findings))], [])
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlabel("accuracy at the last layer (%)\ndotted: untrained", fontsize=6.5)
+    axes.set_xlabel("last layer, accuracy (%)\ndotted: untrained", fontsize=6.5)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.05, 1.0), handletextpad=0.1)
 
 

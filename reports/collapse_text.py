@@ -60,7 +60,7 @@ def write_report(folder: Path) -> Path:
     findings, twins = arm_findings(table, probes), twin_scores(probes)
     parts = [
         "# Collapse study",
-        f"{len(findings)} arms, {table['seed'].nunique()} seeds, {table['steps'].max()} steps each.",
+        f"{len(findings)} arms, {table['steps'].max()} steps each, seeds: {table['seed'].nunique()}.",
         "![The study as a figure](collapse.png)",
         _HOW,
         _alarm_table(findings),
