@@ -40,19 +40,27 @@ def log_mel(
     """
     n_fft = 1 << (window_samples - 1).bit_length()
     frames = waveform.unfold(-1, window_samples, hop_samples)
-    window = _hann(window_samples, periodic=True).type_as(waveform)
+    window = _beside(_hann(window_samples, periodic=True), waveform)
     power = torch.fft.rfft(frames * window, n=n_fft).abs().square()
-    filters = mel_filters(bands, n_fft, sample_rate_hz).type_as(power)
+    filters = _beside(mel_filters(bands, n_fft, sample_rate_hz), power)
     return torch.log(power @ filters + floor)
 
 
 @lru_cache(maxsize=16)
 def _hann(window_samples: int, *, periodic: bool) -> Float[Tensor, " window_samples"]:
-    """Hann window, kept: a traced encoder holds it as a constant, which `type_as` moves.
-
-    (`to` would be traced as a move to the device of the tracing.)
-    """
+    """Hann window, kept: a traced or exported encoder then holds it as a constant."""
     return torch.hann_window(window_samples, periodic=periodic)
+
+
+def _beside(kept: Tensor, x: Tensor) -> Tensor:
+    """Bring a kept constant to the device and type of `x`.
+
+    A tracer would write `to` down as a move to the device of the tracing; `type_as` moves to wherever
+    `x` is when the program runs.
+    """
+    if (kept.device, kept.dtype) == (x.device, x.dtype) and not torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return kept
+    return kept.type_as(x)
 
 
 @lru_cache(maxsize=16)
@@ -100,9 +108,10 @@ def kaldi_log_mel(
     frames = frames - frames.mean(-1, keepdim=True)
     # The sample before a frame is taken to equal the frame's first one.
     before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
-    window = _hann(window_samples, periodic=False).type_as(waveform)
+    window = _beside(_hann(window_samples, periodic=False), waveform)
     spectrum = torch.fft.rfft((frames - _PREEMPHASIS * before) * window, n=n_fft)
-    power = spectrum.abs().square() @ kaldi_filters(bands, n_fft, sample_rate_hz).type_as(waveform)
+    filters = _beside(kaldi_filters(bands, n_fft, sample_rate_hz), waveform)
+    power = spectrum.abs().square() @ filters
     return torch.log(power.clamp_min(torch.finfo(torch.float32).eps))
 
 
