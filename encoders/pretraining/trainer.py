@@ -1,6 +1,7 @@
 """The training loop: every step is a function of (state, seed, step), so it resumes exactly."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from probe_bench.encoders.pretraining.gather import rank, world_size
 from probe_bench.encoders.pretraining.jepa import Jepa, MaskedBatch, StepOutput
 from probe_bench.encoders.pretraining.monitors import Row, monitor
 from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.errors import UserError
 
 __all__ = ["Trainer", "build_model"]
 
@@ -86,6 +88,11 @@ class Trainer:
             lr = recipe.optimiser.set(self.optimiser, step, recipe.steps)
             self.optimiser.step()
         row: Row = {"step": step + 1} | _losses(output) | {"lr": lr, "grad_norm": norm.item()}
+        if not all(math.isfinite(float(row[name])) for name in ("loss", "grad_norm")):
+            raise UserError(
+                f"step {step + 1}: loss {row['loss']}, gradient norm {row['grad_norm']}; expected "
+                "numbers; the training has diverged: lower the learning rate or clip the gradient"
+            )
         if isinstance(self.model, Jepa) and recipe.teacher is not None:
             row["ema"] = rate = recipe.teacher.rate(step, recipe.steps)
             with record_function("teacher"):

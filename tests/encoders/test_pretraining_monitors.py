@@ -1,6 +1,7 @@
 """Monitors, the alarm and the log: what tells progress from collapse."""
 
 import csv
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -250,3 +251,12 @@ def test_the_command_stops_with_one_line_and_exit_code_2(
     assert "constant collapse" in line
     assert "Traceback" not in line
     assert (out / "log.csv").exists()
+
+
+def test_a_diverged_training_is_one_line(tmp_path: Path) -> None:
+    recipe = micro("ijepa")
+    optimiser = dataclasses.replace(recipe.optimiser, lr=1e30, lr_start=1e30, clip_norm=None)
+    diverging = dataclasses.replace(recipe, steps=20, optimiser=optimiser)
+    source = wandering_tones()
+    with pytest.raises(UserError, match=r"step \d+: loss .* diverged: lower the learning rate"):
+        train(diverging, source, TrainOptions(out=tmp_path))
