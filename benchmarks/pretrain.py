@@ -112,6 +112,8 @@ class Duel:
     precision: str
     batch: int
     weights: int
+    ours_gflop: float
+    theirs_gflop: float
     ours_s: float
     theirs_s: float
     ratio: float
@@ -282,12 +284,17 @@ def compare(recipe: Recipe, theirs: PublishedStep, options: Options) -> Duel:
         step_s = timed(partial(published_step, theirs, collated, recipe, device), device)
         rounds.append((ours, step_s, made, their_batch))
     ratios = sorted(b / a for a, b, _, _ in rounds[1:])
+    counter = Operations()  # type: ignore[no-untyped-call]
+    with counter:
+        published_step(theirs, theirs.collate(batch.waveform), recipe, device)
     return Duel(
         system=recipe.system,
         preset=recipe.preset,
         precision=recipe.precision,
         batch=recipe.batch_size,
         weights=theirs.parameters,
+        ours_gflop=operations(recipe, batch, device) / 1e9,
+        theirs_gflop=int(counter.total) / 1e9,
         ours_s=statistics.median(a for a, _, _, _ in rounds[1:]),
         theirs_s=statistics.median(b for _, b, _, _ in rounds[1:]),
         ratio=statistics.median(ratios),
