@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -105,7 +105,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Duel:
-    """A published step against ours; ratios are theirs over ours, round by round."""
+    """A published step against ours; ratios are theirs over ours, round by round.
+
+    `ratio_cpu_s` compares processor seconds, which other jobs on a shared machine disturb less.
+    """
 
     system: str
     preset: str
@@ -120,6 +123,7 @@ class Duel:
     ratio_low: float
     ratio_high: float
     ratio_with_batch: float
+    ratio_cpu_s: float
 
 
 def noise(recipe: Recipe, clips: int = 20) -> Tape:
@@ -137,17 +141,24 @@ def product_rate(device: str, precision: str) -> float:
     """Operations a second of a product of two square matrices, the best of several."""
     size = 1024 if device == "cpu" else 8192
     a = torch.randn(size, size, device=device, dtype=getattr(torch, precision))
-    seconds = [timed(lambda: a @ a, device) for _ in range(20)]
+    seconds = [timed(lambda: a @ a, device).wall for _ in range(20)]
     return 2 * size**3 / min(seconds)
 
 
-def timed(work: Callable[[], object], device: str) -> float:
-    """Seconds of some work, until the device is done."""
+class Seconds(NamedTuple):
+    """How long some work took."""
+
+    wall: float
+    cpu: float
+
+
+def timed(work: Callable[[], object], device: str) -> Seconds:
+    """Time some work, until the device is done."""
     finish(device)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     work()
     finish(device)
-    return time.perf_counter() - start
+    return Seconds(time.perf_counter() - start, time.process_time() - cpu)
 
 
 def finish(device: str) -> None:
@@ -189,7 +200,7 @@ def measure(recipe: Recipe, options: Options, rates: Mapping[Precision, float]) 
             start = time.perf_counter()
             batch = make(step)
             made.append(time.perf_counter() - start)
-            took.append(timed(partial(trainer.step, step, batch), device))
+            took.append(timed(partial(trainer.step, step, batch), device).wall)
         peak_mib = peak()
     seconds = statistics.median(took[1:])
     # Compiled blocks hide their operations from the counter, so they are counted uncompiled.
@@ -283,7 +294,7 @@ def compare(recipe: Recipe, theirs: PublishedStep, options: Options) -> Duel:
         their_batch = time.perf_counter() - start
         step_s = timed(partial(published_step, theirs, collated, recipe, device), device)
         rounds.append((ours, step_s, made, their_batch))
-    ratios = sorted(b / a for a, b, _, _ in rounds[1:])
+    ratios = sorted(b.wall / a.wall for a, b, _, _ in rounds[1:])
     counter = Operations()  # type: ignore[no-untyped-call]
     with counter:
         published_step(theirs, theirs.collate(batch.waveform), recipe, device)
@@ -295,12 +306,15 @@ def compare(recipe: Recipe, theirs: PublishedStep, options: Options) -> Duel:
         weights=theirs.parameters,
         ours_gflop=operations(recipe, batch, device) / 1e9,
         theirs_gflop=int(counter.total) / 1e9,
-        ours_s=statistics.median(a for a, _, _, _ in rounds[1:]),
-        theirs_s=statistics.median(b for _, b, _, _ in rounds[1:]),
+        ours_s=statistics.median(a.wall for a, _, _, _ in rounds[1:]),
+        theirs_s=statistics.median(b.wall for _, b, _, _ in rounds[1:]),
         ratio=statistics.median(ratios),
         ratio_low=ratios[0],
         ratio_high=ratios[-1],
-        ratio_with_batch=statistics.median((b + d) / (a + c) for a, b, c, d in rounds[1:]),
+        ratio_with_batch=statistics.median(
+            (b.wall + d) / (a.wall + c) for a, b, c, d in rounds[1:]
+        ),
+        ratio_cpu_s=statistics.median(b.cpu / a.cpu for a, b, _, _ in rounds[1:]),
     )
 
 
