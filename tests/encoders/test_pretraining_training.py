@@ -116,16 +116,17 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_loss_falls_and_features_stay_alive(system: str, tape: Tape) -> None:
-    optimiser = dataclasses.replace(
-        micro(system).optimiser, lr=1e-3, warmup_fraction=0.0, clip_norm=5.0
-    )
-    recipe = micro(system, steps=1000, batch_size=6, optimiser=optimiser)
-    trainer, rows = _steps(recipe, tape, 20)
+def test_a_batch_is_learnt_from_a_teacher_that_stands_still(system: str, tape: Tape) -> None:
+    recipe = micro(system, steps=1000, batch_size=6)
+    optimiser = dataclasses.replace(recipe.optimiser, lr=5e-4, warmup_fraction=0.0, clip_norm=5.0)
+    still = recipe.teacher and dataclasses.replace(recipe.teacher, start=1.0, end=1.0)
+    recipe = dataclasses.replace(recipe, optimiser=optimiser, teacher=still)
+    trainer = Trainer.start(recipe, seed=0, device="cpu")
+    batch = BatchMaker(recipe=recipe, source=tape, seed=0)(0)
+    rows = [trainer.step(step, batch, monitored=step == 19) for step in range(20)]
     losses = [float(row["loss"]) for row in rows]
-    assert np.mean(losses[-5:]) < np.mean(losses[:5])
-    make = BatchMaker(recipe=recipe, source=tape, seed=0)
-    assert trainer.step(20, make(20), monitored=True)["verdict"] == "healthy"
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    assert float(rows[-1]["rank_encoder"]) > 3
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -191,9 +192,9 @@ def test_padding_changes_no_prediction(system: str) -> None:
     torch.testing.assert_close(both, (2 * first + 6 * second) / 8, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("system", MASKED)
+@pytest.mark.parametrize("system", [s for s in MASKED if micro(s).hiding != "after_encoder"])
 def test_hidden_tokens_change_no_prediction(system: str) -> None:
-    """The context encoder must not see what is predicted, unless all is hidden after it."""
+    """The context encoder must not see what is predicted."""
     recipe = micro(system, regulariser=None, teacher=None, augment=None)
     model = build_model(dataclasses.replace(recipe, export="student"), 0).eval()
     assert isinstance(model, Jepa)
@@ -209,8 +210,6 @@ def test_hidden_tokens_change_no_prediction(system: str) -> None:
     generator = torch.Generator().manual_seed(1)
     tokens, change = torch.randn(2, 1, n, recipe.encoder.dim, generator=generator)
     hidden, seen = (~visible[..., None] * change, visible[..., None] * change)
-    if recipe.hiding == "after_encoder":
-        pytest.skip("its encoder sees the whole clip by design")
     inputs = (tokens, tokens + hidden, tokens + seen)
     a, b, c = (model._predict(model._encode(x, batch), batch) for x in inputs)
     torch.testing.assert_close(a, b)
@@ -248,6 +247,21 @@ def test_loss_reads_the_predicted_tokens_alone() -> None:
             errors.append((guess - target[row, hidden[row, group]]).square().mean(1))
     assert len(predicted) == len(wanted) == sum(map(len, errors))
     torch.testing.assert_close(loss, torch.cat(errors).mean(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_without_targets_costs_nothing() -> None:
+    recipe = micro("wavjepa")
+    model = build_model(recipe, 0)
+    visible = torch.ones(2, recipe.grid.tokens, dtype=torch.bool)
+    batch = MaskedBatch(
+        waveform=_noise(recipe.crop_samples, batch=2),
+        visible=visible,
+        context=select(visible),
+        targets=select(~visible[:, None].expand(-1, 3, -1)),
+    )
+    loss = model(batch).loss
+    assert loss == 0
+    loss.backward()
 
 
 def test_several_masks_of_a_clip_share_its_targets(tape: Tape) -> None:

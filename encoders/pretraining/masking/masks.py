@@ -105,7 +105,7 @@ def gather_tokens(
     """Pick tokens of every row."""
     flat = index.flatten(1)
     picked = tokens.gather(1, flat[..., None].expand(-1, -1, tokens.shape[-1]))
-    return picked.reshape(*index.shape, -1)
+    return picked.reshape(*index.shape, tokens.shape[-1])
 
 
 def chosen_rows(
