@@ -55,14 +55,14 @@ def pretrain(config: PretrainConfig) -> int:
             observe=probes.measure if config.probe_every else None,
             observe_every=config.probe_every,
         )
+        first = rank() == 0
         try:
             checkpoint = train(recipe, source, options, corpora=names, console=console)
         finally:
-            if rank() == 0 and (config.out / "log.csv").exists():
-                figure = draw_training(config.out)
-    if rank() == 0:
-        console.print(f"figure: {figure}", soft_wrap=True)
-        console.print(f"checkpoint: {checkpoint}", soft_wrap=True)
+            if first and (config.out / "log.csv").exists():
+                console.print(f"figure: {draw_training(config.out)}", soft_wrap=True)
+        if first:
+            console.print(f"checkpoint: {checkpoint}", soft_wrap=True)
     return 0
 
 
