@@ -12,6 +12,7 @@ from torch import Tensor
 from probe_bench.encoders.pretraining.agreement import ViewBatch
 from probe_bench.encoders.pretraining.frontends.frontend import frame_rate_hz
 from probe_bench.encoders.pretraining.jepa import MaskedBatch, StepOutput
+from probe_bench.encoders.pretraining.losses.rdmreg import RdmReg
 from probe_bench.encoders.pretraining.masking.masks import mask_of
 from probe_bench.encoders.pretraining.masking.statistics import mask_statistics
 from probe_bench.encoders.pretraining.recipe import Recipe
@@ -88,6 +89,8 @@ def monitor(
     if recipe.projector is not None:
         row["rank_projected"] = effective_rank(_thinned(output.embeddings))
         row["nonzero_projected"] = (output.embeddings != 0).float().mean().item()
+    if isinstance(recipe.regulariser, RdmReg):
+        row["nonzero_target"] = recipe.regulariser.nonzero_fraction
     if recipe.teacher is not None and output.targets is not None:
         row["rank_teacher"] = feature_health(output.targets).rank
         row["teacher_cosine"] = mean_cosine(encoder, output.targets)
