@@ -132,7 +132,6 @@ def noise(recipe: Recipe, clips: int = 20) -> Tape:
     samples = np.random.default_rng(0).standard_normal(length * clips) * 3000
     return Tape(
         samples=samples.astype(np.int16),
-        starts=np.arange(clips) * length,
         lengths=np.full(clips, length),
     )
 

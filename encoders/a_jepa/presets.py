@@ -61,7 +61,7 @@ _SMALL = replace(
 _TINY = replace(
     AUDIO_JEPA["tiny"],
     system="a-jepa",
-    steps=2_000,
+    steps=4_000,
     augment=Augment(gain_db=6.0),
     # One strip of the four bands is a quarter of the grid, so two groups hide what three do at `base`.
     masks=CurriculumMasks(easy=BlockMasks(scale=(0.05, 0.1)), hard=StripMasks(groups=2)),

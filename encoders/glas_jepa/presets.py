@@ -52,8 +52,8 @@ _TINY = replace(
     steps=2_000,
     encoder=ConformerShape(dim=128, depth=4, heads=2, kernel=15, mlp_ratio=2.0),
     position_scale=0.25,
-    projector=ProjectorShape(dim=64),
-    regulariser=SigReg(weight=0.05, directions=256),
+    projector=ProjectorShape(dim=16),
+    regulariser=SigReg(weight=0.005, directions=256),
     optimiser=OptimiserRule(lr=1e-3, warmup_fraction=0.1, weight_decay=1e-3, clip_norm=5.0),
 )
 

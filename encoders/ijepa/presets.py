@@ -82,7 +82,7 @@ _SMALL = replace(
 _TINY = replace(
     AUDIO_JEPA["tiny"],
     system="ijepa",
-    steps=2_000,
+    steps=4_000,
     masks=BlockMasks(scale=(0.05, 0.1)),
     objective="smooth_l1",
 )

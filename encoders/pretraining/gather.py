@@ -17,7 +17,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch import distributed as dist
 
-__all__ = ["all_rows", "all_sum", "n_rows", "rank", "shared_generator", "world_size"]
+__all__ = [
+    "all_rows",
+    "all_sum",
+    "n_rows",
+    "of_every_process",
+    "rank",
+    "shared_generator",
+    "world_size",
+]
 
 
 def world_size() -> int:
@@ -70,7 +78,7 @@ def all_rows(x: Float[Tensor, "rows dim"]) -> Float[Tensor, "all_rows dim"]:
     """Rows of every process, one process after the other."""
     if world_size() == 1:
         return x
-    counts = _counts(x)
+    counts = of_every_process(len(x))
     before, after = sum(counts[: rank()]), sum(counts[rank() + 1 :])
     # Each process brings its rows between zeros: the sum is the concatenation.
     return all_sum(F.pad(x, (0, 0, before, after)))
@@ -78,11 +86,13 @@ def all_rows(x: Float[Tensor, "rows dim"]) -> Float[Tensor, "all_rows dim"]:
 
 def n_rows(x: Float[Tensor, "rows dim"]) -> int:
     """Number of rows on all processes together."""
-    return len(x) if world_size() == 1 else sum(_counts(x))
+    return sum(of_every_process(len(x)))
 
 
-def _counts(x: Tensor) -> list[int]:
-    counts = torch.zeros(world_size(), dtype=torch.long, device=x.device)
-    counts[rank()] = len(x)
-    dist.all_reduce(counts)
-    return counts.tolist()
+def of_every_process(number: int) -> list[int]:
+    """Collect a whole number from every process, in their order."""
+    numbers = torch.zeros(world_size(), dtype=torch.long)
+    numbers[rank()] = number
+    if world_size() > 1:
+        dist.all_reduce(numbers)
+    return numbers.tolist()

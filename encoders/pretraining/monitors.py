@@ -74,7 +74,7 @@ def monitor(
         batch: What the step saw.
         output: What it made.
         stem: Tokens of whole clips before positions were added.
-        encoder: The last block's outputs of whole clips.
+        encoder: The last block's outputs of whole clips, normed where the targets are.
     """
     health, front = feature_health(encoder), feature_health(stem)
     row: Row = {

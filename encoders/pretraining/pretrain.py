@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from probe_bench.encoders.pretraining import checkpoint as checkpoints
@@ -15,7 +14,7 @@ from probe_bench.encoders.pretraining.checkpoint import Checkpoint
 from probe_bench.encoders.pretraining.data.batches import BatchMaker
 from probe_bench.encoders.pretraining.data.loading import prefetched
 from probe_bench.encoders.pretraining.data.sources import Source
-from probe_bench.encoders.pretraining.gather import all_sum, rank, world_size
+from probe_bench.encoders.pretraining.gather import of_every_process, rank, world_size
 from probe_bench.encoders.pretraining.jepa import MaskedBatch
 from probe_bench.encoders.pretraining.monitors import collapsed_since
 from probe_bench.encoders.pretraining.recipe import Recipe
@@ -84,8 +83,8 @@ def train(
         Path of the checkpoint.
 
     Raises:
-        UserError: If `out` holds another training, the batch cannot be shared out, or the training
-            was stopped because it collapsed.
+        UserError: If `out` holds another training, the batch cannot be shared out, the processes
+            do not see one checkpoint, or the training was stopped because it collapsed.
     """
     if recipe.batch_size % (world_size() * recipe.crops_per_clip):
         raise UserError(
@@ -106,6 +105,7 @@ def train(
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / CHECKPOINT
     done = _resume(trainer, blank, path) if path.exists() else 0
+    _agree(done, path)
     if done == recipe.steps:
         if console:
             console.print(f"{path}: all {done} steps are done", soft_wrap=True)
@@ -187,7 +187,7 @@ def _due(step: int, every: int, steps: range) -> bool:
 
 def _any_process(*, said: bool) -> bool:
     """Say whether any process said so."""
-    return bool(all_sum(torch.tensor([float(said)])).item()) if world_size() > 1 else said
+    return any(of_every_process(int(said)))
 
 
 def _warn(console: Console | None, step: int, kind: str) -> None:
@@ -210,6 +210,16 @@ def _resume(trainer: Trainer, wanted: Checkpoint, path: Path) -> int:
     checkpoints.fill(trainer.model, weights, path)
     trainer.restore_optimiser(optimiser)
     return found.step
+
+
+def _agree(done: int, path: Path) -> None:
+    """Refuse processes that would go on from different steps: they would wait for ever."""
+    found = of_every_process(done)
+    if len(set(found)) > 1:
+        raise UserError(
+            f"{path}: process {rank()} found {done} steps done, all of them {sorted(set(found))}; "
+            "expected one checkpoint; put --out on a folder that every machine shares"
+        )
 
 
 def _short(value: object) -> str:

@@ -35,6 +35,9 @@ class EncoderShape(Protocol):
     def dim(self) -> int: ...  # noqa: D102
     @property
     def depth(self) -> int: ...  # noqa: D102
+    @property
+    def in_order(self) -> bool:
+        """Whether blocks read a token by its place in the sequence, frame after frame."""
 
     def build(self) -> BlockStack:
         """Make the module."""
@@ -76,7 +79,7 @@ class Recipe:
         regulariser: Of the student's embeddings: of all tokens where it sees the whole crop, else
             of those that it sees; of every view.
         teacher: Moving average of the encoder; None where the encoder makes its own targets.
-        stop_gradient: No gradient flows into the targets.
+        stop_gradient: No gradient flows into the targets. Views have none: it says nothing there.
         optimiser: AdamW and its schedules.
         precision: Of the forward pass; weights and losses are float32.
         export: Whose weights inference uses.
@@ -146,6 +149,14 @@ class Recipe:
             (
                 self._shortest_samples < self.frontend.min_samples,
                 f"crops or views of {self._shortest_samples} samples give no token; take longer ones",
+            ),
+            (
+                self.masks is not None and self.hiding == "drop" and self.encoder.in_order,
+                "a Conformer needs every frame; hide by mask_token or after_encoder",
+            ),
+            (
+                self.encoder.in_order and self.grid.bands > 1,
+                f"a Conformer over {self.grid.bands} patches a frame; set patch_bands to bands",
             ),
             (
                 self.augment is not None

@@ -114,9 +114,11 @@ class Trainer:
         encoder.eval()
         with self._precision():
             tokens = encoder.frontend.project(encoder.frontend.features(batch.waveform))
-            outputs = encoder.transformer(tokens + encoder.positions[: tokens.shape[1]])
+            last = encoder.transformer(tokens + encoder.positions[: tokens.shape[1]])[-1]
+            if self.recipe.targets.final_norm:
+                last = encoder.transformer.norm(last)
         encoder.train()
-        return monitor(self.recipe, batch, output, stem=tokens.float(), encoder=outputs[-1].float())
+        return monitor(self.recipe, batch, output, stem=tokens.float(), encoder=last.float())
 
     @contextlib.contextmanager
     def _random(self, step: int) -> Iterator[None]:

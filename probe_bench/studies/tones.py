@@ -15,7 +15,6 @@ def tone_tape(*, clips: int = 40, seconds: float = 1.5, seed: int = 0) -> Tape:
     length = len(time_s)
     return Tape(
         samples=np.concatenate(pieces),
-        starts=np.arange(clips) * length,
         lengths=np.full(clips, length),
     )
 

@@ -79,6 +79,4 @@ def wandering_tones(seconds: float = 20.0, rate_hz: int = 16_000) -> Tape:
     samples = level * np.sin(2 * np.pi * np.cumsum(500 * pitch_hz) / rate_hz)
     samples = 20_000 * samples / np.abs(samples).max() + 10 * rng.standard_normal(len(time))
     lengths = np.full(len(time) // (2 * rate_hz), 2 * rate_hz)
-    return Tape(
-        samples=samples.astype(np.int16), starts=np.cumsum(lengths) - lengths, lengths=lengths
-    )
+    return Tape(samples=samples.astype(np.int16), lengths=lengths)

@@ -88,7 +88,7 @@ def tape() -> Tape:
         clips.append(0.25 * hum * (1 + np.sin(2 * np.pi * 1.5 * n / 4_000)) / 2)
     samples = (np.concatenate(clips) * 32767).astype(np.int16)
     lengths = np.full(4, len(n))
-    return Tape(samples=samples, starts=np.arange(4) * len(n), lengths=lengths)
+    return Tape(samples=samples, lengths=lengths)
 
 
 @pytest.fixture
@@ -209,7 +209,8 @@ def test_it_learns_to_speak_better_than_silence(train: Train, tape: Tape, tmp_pa
     losses = [float(row["loss"]) for row in _rows(tmp_path / "learning")]
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
     tokenizer = Tokenizer.load(path)
-    original = tape.crops(8, FIRST.crop_samples, np.random.default_rng(99))
+    cuts = np.arange(8) * FIRST.crop_samples // 2
+    original = tape.read(cuts, FIRST.crop_samples)
     decoded = tokenizer.decode(tokenizer.encode(original))[:, : original.shape[1]]
     to_decoded = stft_distance(decoded, original[:, : decoded.shape[1]])
     to_silence = stft_distance(torch.zeros_like(original), original)

@@ -136,6 +136,14 @@ def test_resumed_on_two_processes_is_uninterrupted(out: Path) -> None:
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+def test_processes_without_a_shared_folder_do_not_wait_for_ever(
+    found: list[dict[str, Any]],
+) -> None:
+    for number, process in enumerate(found):
+        assert f"process {number} found {[2, 0][number]} steps done" in process["apart"]
+        assert "put --out on a folder that every machine shares" in process["apart"]
+
+
 def test_a_collapse_stops_all_processes(found: list[dict[str, Any]]) -> None:
     assert "constant collapse in the last 3 monitored steps" in found[0]["collapsed"]
     assert "the first process saw a collapse" in found[1]["collapsed"]

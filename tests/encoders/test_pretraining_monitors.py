@@ -154,6 +154,23 @@ def test_what_is_monitored_follows_the_recipe(system: str) -> None:
         assert row["visible_fraction"] == pytest.approx(visible)
 
 
+@pytest.mark.parametrize("system", ["audio-jepa", "wavjepa", "density-jepa"])
+@pytest.mark.parametrize("final_norm", [False, True])
+def test_a_teacher_that_is_the_student_agrees_with_it(system: str, final_norm: bool) -> None:
+    recipe = micro(system)
+    still = dataclasses.replace(recipe.optimiser, lr=0.0, lr_start=0.0, lr_end=0.0)
+    targets = dataclasses.replace(recipe.targets, final_norm=final_norm)
+    recipe = dataclasses.replace(recipe, optimiser=still, targets=targets, precision="float32")
+    trainer = Trainer.start(recipe, seed=0, device="cpu")
+    with torch.no_grad():  # a norm that changes direction, in both
+        for name, weight in trainer.model.named_parameters():
+            if name.endswith("transformer.norm.weight") or name == "teacher.norm.weight":
+                weight.copy_(torch.linspace(0.1, 2.0, len(weight)))
+    make = BatchMaker(recipe=recipe, source=wandering_tones(10), seed=0)
+    row = trainer.step(0, make(0), monitored=True)
+    assert row["teacher_cosine"] == pytest.approx(1.0, abs=1e-4)
+
+
 def test_monitoring_changes_nothing_that_is_learnt() -> None:
     weights = []
     for monitored in (False, True):

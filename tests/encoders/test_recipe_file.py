@@ -70,7 +70,8 @@ def test_a_few_lines_change_a_preset(tmp_path: Path) -> None:
 
 def test_a_table_with_a_kind_replaces_a_part(tmp_path: Path) -> None:
     text = (
-        'base = "audio-jepa/tiny"\n[masks]\nkind = "MultiMasks"\n'
+        'base = "audio-jepa/tiny"\nhiding = "mask_token"\n[frontend]\npatch_bands = 64\n'
+        '[masks]\nkind = "MultiMasks"\n'
         '[[masks.samplers]]\nkind = "PatchMasks"\nlow = 0.7\nhigh = 0.8\n'
         '[[masks.samplers]]\nkind = "pretraining.masking.samplers:SpanMasks"\nspan = 4\ngroups = 1\n'
         '[encoder]\nkind = "ConformerShape"\ndim = 32\ndepth = 4\nheads = 2\nkernel = 7\n'
@@ -158,6 +159,8 @@ NONSENSE = {
     'base = "wavjepa/tiny"\n[targets]\ntop_k = 0': "top_k is 0; expected 1 to 4 blocks",
     'base = "wavjepa/tiny"\ncrop_samples = 200': "200 samples give no token",
     'base = "lejepa/tiny"\n[views]\nlocal_share = 0.01': "samples give no token",
+    'base = "density-jepa/tiny"\nhiding = "drop"': "a Conformer needs every frame",
+    'base = "glas-jepa/tiny"\n[frontend]\npatch_bands = 16': "a Conformer over 5 patches a frame",
     'base = "audio-jepa/tiny"\n[augment]\nkind = "Augment"\nmicrophones = 2\nrt60_s = [0.2, 0.5]': (
         "more microphones than the front end"
     ),
@@ -196,7 +199,7 @@ COMBINED = {
         WAVE + PREDICTOR,
     ),
     "wavjepa with a Conformer and a rectified projector": (
-        'base = "wavjepa/tiny"\nteacher = "none"\ncrop_samples = 16000\n',
+        'base = "wavjepa/tiny"\nteacher = "none"\nhiding = "mask_token"\ncrop_samples = 16000\n',
         (
             '[encoder]\nkind = "ConformerShape"\ndim = 16\ndepth = 2\nheads = 2\nkernel = 7\n'
             "[targets]\ntop_k = 2\n[frontend]\nchannels = [8, 8, 8, 8, 8, 8]\n"

@@ -123,6 +123,9 @@ def main(out: Path) -> None:
         options = TrainOptions(out=out / "resumed", checkpoint_every=2)
         _killed(2, lambda: train(recipes()["lejepa"], tape, options))
         train(recipes()["lejepa"], tape, options)
+        apart = TrainOptions(out=out / f"apart-{rank()}")
+        train(micro("a-jepa", steps=2), tape, apart)  # leaves a file with the first process alone
+        found["apart"] = _refusal(lambda: train(micro("a-jepa", steps=2), tape, apart))
         options = TrainOptions(out=out / "collapsed", monitor_every=5, stop_on_collapse=True)
         found["collapsed"] = _refusal(lambda: train(collapsing(steps=100), tape, options))
         torch.save(found, out / f"found-{rank()}.pt")

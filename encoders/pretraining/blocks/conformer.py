@@ -6,7 +6,7 @@ and norms cannot be chosen. Where those are the same, the outputs are the same (
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -20,7 +20,7 @@ __all__ = ["Conformer", "ConformerShape"]
 
 @dataclass(frozen=True, kw_only=True)
 class ConformerShape:
-    """Geometry of a Conformer; tokens are frames in order, one band.
+    """Geometry of a Conformer; tokens are frames in order, one band, none left out.
 
     Attributes:
         dim: Width of the residual stream.
@@ -44,6 +44,7 @@ class ConformerShape:
     activation: Literal["silu", "gelu"] = "silu"
     norm: Literal["frame", "clip"] = "frame"
     final_norm: bool = False
+    in_order: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.dim % self.heads or self.kernel % 2 == 0:

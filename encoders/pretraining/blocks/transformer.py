@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -39,6 +39,7 @@ class TransformerShape:
     norm_eps: float = 1e-5
     final_norm: bool = True
     key_drop: float = 0.0
+    in_order: ClassVar[bool] = False
 
     def build(self) -> "Transformer":
         """Make the module."""

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 
 import numpy as np
 import torch
@@ -27,12 +26,10 @@ class Tape:
 
     Attributes:
         samples: 16-bit audio.
-        starts: First sample of every clip.
         lengths: Samples of every clip.
     """
 
     samples: np.ndarray
-    starts: np.ndarray
     lengths: np.ndarray
 
     @cached_property
@@ -78,13 +75,6 @@ class Tape:
         crops = np.stack([self.samples[start : start + crop_samples] for start in cuts])
         return torch.from_numpy(crops.astype(np.float32) / _FULL_SCALE)
 
-    def crops(
-        self, batch: int, crop_samples: int, rng: np.random.Generator
-    ) -> Float[Tensor, "batch samples"]:
-        """Draw and read a batch with one crop from each clip."""
-        rule = CropRule(batch=batch, crop_samples=crop_samples)
-        return self.read(self.draw(np.arange(batch), rule, seed=0, rng=rng), crop_samples)
-
 
 def load_tape(corpora: Sequence[Corpus], sample_rate_hz: int, crop_samples: int) -> Tape:
     """Read every clip of some corpora.
@@ -103,7 +93,6 @@ def load_tape(corpora: Sequence[Corpus], sample_rate_hz: int, crop_samples: int)
         )
     return Tape(
         samples=np.concatenate(pieces),
-        starts=np.array([0, *accumulate(lengths)][:-1]),
         lengths=np.array(lengths),
     )
 
