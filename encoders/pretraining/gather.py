@@ -44,13 +44,12 @@ def shared_generator(device: torch.device) -> torch.Generator:
     The global generators part as soon as processes draw for their own rows (dropped keys, dropout).
 
     Args:
-        device: One that the process group can communicate from; the generator is on the CPU.
+        device: Where it draws.
     """
     seed = torch.randint(2**62, ())
     if world_size() > 1:
-        seed = seed.to(device)
         dist.broadcast(seed, 0)
-    return torch.Generator().manual_seed(int(seed))
+    return torch.Generator(device).manual_seed(int(seed))
 
 
 class _AllSum(torch.autograd.Function):

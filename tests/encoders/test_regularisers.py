@@ -122,7 +122,7 @@ def test_value_and_gradient_agree_with_autograd(
     rows: int, dim: int, count: int, scale: float
 ) -> None:
     z = (scale * torch.randn(rows, dim)).requires_grad_()
-    directions = unit_directions(dim, count)
+    directions = unit_directions(dim, count, torch.default_generator)
     ours = sigreg(z, directions)
     (gradient,) = torch.autograd.grad(3 * ours, z)
     naive = _naive_sigreg(z, directions, 17, 3.0)
@@ -133,7 +133,7 @@ def test_value_and_gradient_agree_with_autograd(
 
 def test_directions_are_units_everywhere_on_the_sphere_and_fresh() -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        directions = unit_directions(8, 20_000)
+        directions = unit_directions(8, 20_000, torch.default_generator)
     assert directions.dtype == torch.float32
     torch.testing.assert_close(directions.norm(dim=0), torch.ones(20_000))
     assert directions.mean(1).abs().max() < 0.02
@@ -145,7 +145,7 @@ def test_directions_are_units_everywhere_on_the_sphere_and_fresh() -> None:
 
 
 def test_sigreg_is_computed_in_float32_whatever_autocast_says() -> None:
-    z, directions = torch.randn(64, 8), unit_directions(8, 32)
+    z, directions = torch.randn(64, 8), unit_directions(8, 32, torch.default_generator)
     with torch.autocast("cpu", torch.bfloat16):
         inside = sigreg(z.bfloat16(), directions)
     assert inside.dtype == torch.float32
@@ -191,7 +191,7 @@ def test_unit_scale(shape: float, scale: float) -> None:
 def test_nonzero_fractions_of_the_laplace_target(mean: float, share: float) -> None:
     assert nonzero_fraction(mean, unit_scale(1.0), 1.0) == pytest.approx(share, abs=1e-3)
     assert RdmReg(weight=1.0, mean=mean).nonzero_fraction == pytest.approx(share, abs=1e-3)
-    sample = rectified_sample(20_000, 5, shape=1.0, mean=mean)
+    sample = rectified_sample(20_000, 5, shape=1.0, mean=mean, generator=torch.default_generator)
     assert (sample > 0).float().mean().item() == pytest.approx(share, abs=0.005)
 
 
@@ -206,7 +206,11 @@ def test_nonzero_fraction_is_the_survival_function(shape: float, mean: float) ->
 @pytest.mark.parametrize("shape", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("mean", [0.0, 0.5])
 def test_the_sample_has_the_rectified_law(shape: float, mean: float) -> None:
-    sample = rectified_sample(40_000, 1, shape=shape, mean=mean).numpy().ravel()
+    sample = (
+        rectified_sample(40_000, 1, shape=shape, mean=mean, generator=torch.default_generator)
+        .numpy()
+        .ravel()
+    )
     law = scipy.stats.gennorm(shape, loc=mean, scale=unit_scale(shape) * shape ** (1 / shape))
     assert law.std() == pytest.approx(1)
     assert (sample >= 0).all()
@@ -223,7 +227,9 @@ def test_the_sample_has_the_rectified_law(shape: float, mean: float) -> None:
 
 
 def test_a_stated_scale_is_used() -> None:
-    sample = rectified_sample(20_000, 1, shape=2.0, mean=0.0, scale=3.0)
+    sample = rectified_sample(
+        20_000, 1, shape=2.0, mean=0.0, scale=3.0, generator=torch.default_generator
+    )
     # E max(0, N(0, 9)) = 3 / sqrt(2 pi)
     assert sample.mean().item() == pytest.approx(3 / math.sqrt(2 * math.pi), rel=0.05)
 
@@ -231,7 +237,7 @@ def test_a_stated_scale_is_used() -> None:
 def test_sliced_wasserstein_agrees_with_assignment() -> None:
     """The optimal pairing of two samples, by the Hungarian method in place of sorting."""
     ours, theirs = torch.randn(12, 3), 2 * torch.rand(12, 3)
-    directions = unit_directions(3, 5)
+    directions = unit_directions(3, 5, torch.default_generator)
     costs = []
     for direction in directions.T:
         gaps = ((ours @ direction)[:, None] - (theirs @ direction)[None]).square().numpy()
@@ -243,7 +249,7 @@ def test_sliced_wasserstein_agrees_with_assignment() -> None:
 
 def test_sliced_wasserstein_of_known_samples() -> None:
     sample = torch.randn(50, 4)
-    directions = unit_directions(4, 16)
+    directions = unit_directions(4, 16, torch.default_generator)
     shuffled = sample[torch.randperm(50)]
     assert sliced_wasserstein(sample, shuffled, directions).item() == pytest.approx(0, abs=1e-10)
     # A shift by v costs the mean squared length of v along the directions.
@@ -255,7 +261,7 @@ def test_sliced_wasserstein_of_known_samples() -> None:
 def test_gradcheck_of_sliced_wasserstein() -> None:
     # gradcheck needs float64, which the function leaves for float32: finite differences by hand.
     z = torch.randn(9, 3).requires_grad_()
-    target, directions = torch.rand(9, 3), unit_directions(3, 6)
+    target, directions = torch.rand(9, 3), unit_directions(3, 6, torch.default_generator)
     (gradient,) = torch.autograd.grad(sliced_wasserstein(z, target, directions), z)
     a, b, u = z.detach().double(), target.double(), directions.double()
 
@@ -276,7 +282,7 @@ def test_gradcheck_of_sliced_wasserstein() -> None:
 
 def test_rdmreg_draws_a_fresh_target_and_tells_collapse_from_the_target_law() -> None:
     rule = RdmReg(weight=1.0, projections=256)
-    alive = rectified_sample(512, 16, shape=1.0, mean=0.0)
+    alive = rectified_sample(512, 16, shape=1.0, mean=0.0, generator=torch.default_generator)
     assert rule.penalty(alive) != rule.penalty(alive)
     assert rule.penalty(alive) < 0.05
     assert rule.penalty(torch.zeros(512, 16)) > 0.3

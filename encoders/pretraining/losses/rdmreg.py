@@ -37,13 +37,13 @@ class RdmReg:
 
     def penalty(self, embeddings: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
         """Compute the unweighted term; what is drawn is seeded from torch's global generator."""
-        dim, place = embeddings.shape[1], embeddings.device
-        generator = shared_generator(place)
+        dim = embeddings.shape[1]
+        generator = shared_generator(embeddings.device)
         directions = unit_directions(dim, self.projections, generator)
         target = rectified_sample(
             n_rows(embeddings), dim, shape=self.shape, mean=self.mean, generator=generator
         )
-        return sliced_wasserstein(embeddings, target.to(place), directions.to(place))
+        return sliced_wasserstein(embeddings, target, directions)
 
     @property
     def nonzero_fraction(self) -> float:
@@ -81,15 +81,16 @@ def rectified_sample(
     shape: float,
     mean: float,
     scale: float | None = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator,
 ) -> Float[Tensor, "rows dim"]:
     """Draw ReLU(mean + scale * g) with g from GN_p; `scale` gives unit variance if None.
 
     If g has density ~ exp(-|g|^p / p), then |g|^p / p is Gamma(1/p, 1) distributed.
     """
-    power = torch.empty(rows, dim).fill_(1 / shape)
+    place = generator.device
+    power = torch.full((rows, dim), 1 / shape, device=place)
     magnitude = (shape * torch._standard_gamma(power, generator)) ** (1 / shape)  # noqa: SLF001
-    sign = torch.randint(0, 2, (rows, dim), generator=generator) * 2 - 1
+    sign = torch.randint(0, 2, (rows, dim), device=place, generator=generator) * 2 - 1
     sigma = unit_scale(shape) if scale is None else scale
     return (mean + sigma * sign * magnitude).relu()
 

@@ -41,18 +41,16 @@ class SigReg:
 
     def penalty(self, embeddings: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
         """Compute the unweighted term; directions are seeded from torch's global generator."""
-        place = embeddings.device
-        directions = unit_directions(
-            embeddings.shape[1], self.directions, shared_generator(place)
-        ).to(place)
+        generator = shared_generator(embeddings.device)
+        directions = unit_directions(embeddings.shape[1], self.directions, generator)
         return sigreg(embeddings, directions, knots=self.knots, limit=self.limit)
 
 
-def unit_directions(
-    dim: int, count: int, generator: torch.Generator | None = None
-) -> Float[Tensor, "dim count"]:
-    """Draw directions uniformly on the sphere, in float32 whatever autocast says."""
-    drawn = torch.randn(dim, count, dtype=torch.float32, generator=generator)
+def unit_directions(dim: int, count: int, generator: torch.Generator) -> Float[Tensor, "dim count"]:
+    """Draw directions uniformly on the sphere where the generator is, in float32 whatever autocast says."""
+    drawn = torch.randn(
+        dim, count, dtype=torch.float32, device=generator.device, generator=generator
+    )
     return F.normalize(drawn, dim=0)
 
 
