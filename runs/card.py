@@ -4,6 +4,7 @@ TRAINING is the folder that `pretrain` wrote, RUN the one that `run --encoder SY
 """
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def main(system: str, training: Path, run: Path) -> None:
         _table([(text, log[name].iloc[-1]) for name, text in _MONITORS.items() if name in log]),
         f"![Monitors over training](../../docs/cards/{system}.png)",
         "## Recipe",
-        "```json\n" + json.dumps(record["recipe"], indent=1) + "\n```",
+        f"```json\n{_json(record['recipe'])}\n```",
     ]
     if record["masks"]:
         masks = record["masks"]
@@ -89,6 +90,12 @@ def _probes(system: str, run: Path) -> str:
                 cells = [group.task, group.metric, line.layer, f"{line.value} {line.interval}"]
                 lines.append(f"| {' | '.join([*cells, *baselines])} |")
     return "\n".join(lines)
+
+
+def _json(recipe: object) -> str:
+    """Indent parts, and leave lists of numbers on one line."""
+    text = json.dumps(recipe, indent=1)
+    return re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)
 
 
 def _table(pairs: list[tuple[str, object]]) -> str:

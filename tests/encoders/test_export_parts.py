@@ -23,10 +23,13 @@ from probe_bench.encoders.pretraining.checkpoint import Checkpoint, write
 from probe_bench.encoders.pretraining.frontends.patches import MelPatchesShape
 from probe_bench.encoders.pretraining.frontends.stem import ConvStemShape
 from probe_bench.encoders.pretraining.inference import JepaEncoder
+from probe_bench.extract import encode_clips
 from probe_bench.logmel import kaldi_filters, mel_filters
+from probe_bench.resolve import resolve
 from probe_bench.windows import cut
 
 from .micro_encoders import micro_encoder, micro_recipes
+from .published_fill import fill_all, golden, unfold_names
 
 RECIPES = micro_recipes()
 
@@ -106,6 +109,23 @@ def test_names_for_other_suites() -> None:
     assert own_class("wavjepa", "xares", ["out_norm"]) == "WavjepaEncoder"
     assert entry_name("random:jepa-v0#teacher") == "random_jepa_v0_teacher"
     assert entry_name("2nd") == "n2nd"
+
+
+@pytest.mark.parametrize("system", ["audio-jepa", "wavjepa-nat"])
+def test_published_weights_leave_as_well(system: str, tmp_path: Path) -> None:
+    expected = golden(f"{system}-small")
+    state = fill_all(unfold_names(expected["tensors"], expected["depths"]))
+    torch.save({"state_dict": state}, tmp_path / "theirs.ckpt")
+    reference = f"{system}:{tmp_path / 'theirs.ckpt'}"
+    with pytest.raises(SystemExit) as done:
+        main(["export", reference, "--format", "torchscript", "--out", str(tmp_path / "out")])
+    assert done.value.code == 0
+    program = torch.jit.load(tmp_path / "out" / "encoder.pt")  # type: ignore[no-untyped-call]
+    encoder = resolve(reference)
+    clip = 0.1 * torch.randn(1, 20_000)
+    [features] = encode_clips(encoder, [clip[0]], "cpu")
+    for ours, theirs in zip(features, program(clip), strict=True):
+        torch.testing.assert_close(theirs[0], ours, rtol=1e-4, atol=1e-5)
 
 
 def _said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
