@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def task_rows(
         yield Row(
             run_id=stamp.run_id,
             encoder=contestant.name,
-            **(asdict(score) | _place(layers.get(score.layer))),
+            **(_numbers(score) | _place(layers.get(score.layer))),
             corpus=corpus,
             task=task,
             split="test",
@@ -45,13 +45,19 @@ def task_rows(
         )
 
 
+def _numbers(score: Score) -> dict[str, Any]:
+    """Return what a row says of a score: all but its resamples."""
+    names = (field.name for field in fields(score) if field.name != "replicates")
+    return {name: getattr(score, name) for name in names}
+
+
 def chance_rows(scores: Iterable[Score], task: str, corpus: str, stamp: Stamp) -> Iterator[Row]:
     """Turn the scores of the best guess without looking into rows."""
     for score in scores:
         yield Row(
             run_id=stamp.run_id,
             encoder="",
-            **(asdict(score) | _NOWHERE),
+            **(_numbers(score) | _NOWHERE),
             corpus=corpus,
             task=task,
             split="test",

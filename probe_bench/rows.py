@@ -13,9 +13,20 @@ import pandas as pd
 
 from probe_bench.errors import UserError
 
-__all__ = ["COLUMNS", "Role", "Row", "read_rows", "write_rows"]
+__all__ = [
+    "COLUMNS",
+    "Comparison",
+    "Question",
+    "Role",
+    "Row",
+    "read_comparisons",
+    "read_rows",
+    "write_comparisons",
+    "write_rows",
+]
 
 Role = Literal["subject", "logmel", "random", "chance", "control"]
+Question = Literal["twin", "logmel", "chance", "encoder", "layer"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,13 +83,70 @@ class Row:
     seed: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """One paired test; layers are `best`, the one picked on validation data, unless layers are asked about.
+
+    Attributes:
+        run_id: Digest of the run's configuration.
+        question: What it is part of; p-values are adjusted within it: all encoders against their
+            `twin`, `logmel` or `chance`, all pairs of encoders (`encoder`), all layers of one encoder
+            against `best` (`layer`); each on one task, corpus, probe and metric.
+        encoder: First side.
+        layer: Its layer.
+        other: Second side; empty for chance.
+        other_layer: Its layer.
+        corpus: Corpus name.
+        task: Task name.
+        probe: As in the rows.
+        metric: As in the rows.
+        difference: First less second, in units of the metric.
+        ci_low: Lower end of its 95 % interval, unadjusted.
+        ci_high: Upper end.
+        p: Two-sided, unadjusted.
+        p_holm: Adjusted by Holm.
+        p_max_t: Adjusted by step-down max-T.
+        n_groups: Independent units.
+        seed: Seed of the run.
+    """
+
+    run_id: str
+    question: Question
+    encoder: str
+    layer: str
+    other: str
+    other_layer: str
+    corpus: str
+    task: str
+    probe: str
+    metric: str
+    difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None
+    p_holm: float | None
+    p_max_t: float | None
+    n_groups: int
+    seed: int
+
+
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Row))
+_TESTED: tuple[str, ...] = tuple(field.name for field in fields(Comparison))
 
 
 def write_rows(rows: Iterable[Row], path: Path) -> None:
     """Write rows as CSV; floats with nine significant digits, missing values empty."""
     table = pd.DataFrame([astuple(row) for row in rows], columns=list(COLUMNS))
     table["dim"] = table["dim"].astype("Int64")
+    _write(table, path)
+
+
+def write_comparisons(comparisons: Iterable[Comparison], path: Path) -> None:
+    """Write comparisons as `write_rows` does."""
+    _write(pd.DataFrame([astuple(each) for each in comparisons], columns=list(_TESTED)), path)
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
 
 
@@ -90,17 +158,30 @@ def read_rows(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise UserError(f"{path}: not there; expected in a folder that `run` wrote")
-    text = [f.name for f in fields(Row) if f.type is str or f.name == "role"]
+    return _read(path, Row)
+
+
+def read_comparisons(path: Path) -> pd.DataFrame:
+    """Read `comparisons.csv`; a run without the file has compared nothing.
+
+    Raises:
+        UserError: If a column is missing.
+    """
+    return _read(path, Comparison) if path.is_file() else pd.DataFrame(columns=list(_TESTED))
+
+
+def _read(path: Path, kind: type[Row] | type[Comparison]) -> pd.DataFrame:
+    """Read a table; empty cells are missing numbers, but empty strings in text columns."""
+    names = [field.name for field in fields(kind)]
+    text = [f.name for f in fields(kind) if f.type in (str, Role, Question)]
+    missing_numbers = {name: [""] for name in names if name not in text}
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=_missing_numbers(text))
+        table = pd.read_csv(path, keep_default_na=False, na_values=missing_numbers)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable results.csv ({error})") from error
-    missing = [name for name in COLUMNS if name not in table.columns]
+        raise UserError(f"{path}: not a readable {path.name} ({error})") from error
+    missing = [name for name in names if name not in table.columns]
     if missing:
-        raise UserError(f"{path}: columns {', '.join(missing)} are missing; expected {COLUMNS}")
+        raise UserError(
+            f"{path}: columns {', '.join(missing)} are missing; expected {tuple(names)}"
+        )
     return table.astype(dict.fromkeys(text, str))
-
-
-def _missing_numbers(text: list[str]) -> dict[str, list[str]]:
-    """Empty cells are missing numbers, but empty strings in text columns."""
-    return {name: [""] for name in COLUMNS if name not in text}

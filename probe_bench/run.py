@@ -11,6 +11,7 @@ from probe_bench.agenda import Agenda, make_agenda
 from probe_bench.budget import probing_seconds
 from probe_bench.cache import Cache, default_root
 from probe_bench.config import RunConfig
+from probe_bench.contrasts import Scored, contrasts
 from probe_bench.evaluate import chance_scores, evaluate
 from probe_bench.features import Features, Subset
 from probe_bench.folders import make_folder
@@ -22,7 +23,7 @@ from probe_bench.modulation.analysis import measure
 from probe_bench.modulation.reference import Reference
 from probe_bench.record import describe, digest
 from probe_bench.results import Stamp, chance_rows, modulation_rows, task_rows, write_predictions
-from probe_bench.rows import Row, write_rows
+from probe_bench.rows import Comparison, Row, write_comparisons, write_rows
 from probe_bench.survey import Survey
 
 __all__ = ["run"]
@@ -66,11 +67,13 @@ def run(config: RunConfig, console: Console) -> Path:
     stamp = Stamp(run_id=run_id, seed=config.seed)
     out = _fresh(config.out)
     notes: dict[str, None] = {}  # a set that keeps its order
+    tests: list[Comparison] = []
     rows = [
-        *_probe(jobs, contestants, features, stamp, shop, notes, out),
+        *_probe(jobs, contestants, features, stamp, shop, notes, tests, out),
         *_analyse(agenda, contestants, surveys, features, stamp, shop, notes),
     ]
     write_rows(rows, out / "results.csv")
+    write_comparisons(tests, out / "comparisons.csv")
     for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     record = describe(config, run_id, contestants, surveys, jobs, tuple(notes), shop)
@@ -81,7 +84,8 @@ def run(config: RunConfig, console: Console) -> Path:
 def _fresh(out: Path) -> Path:
     """Clear what an earlier run left in the folder."""
     (out / "predictions").mkdir(exist_ok=True)
-    for old in [*(out / "predictions").glob("*.csv.gz"), out / "results.csv", out / "run.json"]:
+    tables = [out / name for name in ("results.csv", "comparisons.csv", "run.json")]
+    for old in [*(out / "predictions").glob("*.csv.gz"), *tables]:
         old.unlink(missing_ok=True)
     return out
 
@@ -93,9 +97,10 @@ def _probe(
     stamp: Stamp,
     shop: Workshop,
     notes: dict[str, None],
+    tests: list[Comparison],
     out: Path,
 ) -> Iterator[Row]:
-    """Score every encoder on every task and write its predictions."""
+    """Score every encoder on every task, write its predictions, and test the differences."""
     if not jobs:
         return
     with screen.progress(shop.console) as bar:
@@ -105,6 +110,7 @@ def _probe(
             notes.update(_said(job, (note for fold in job.folds for note in fold.notes)))
             chance = chance_scores(job.task, job.corpus, job.folds, stamp.seed)
             yield from chance_rows(chance, *names, stamp)
+            scored = [Scored(contestant=None, scores=chance)]
             for contestant in contestants:
                 bar.update(progress, description=f"probe {job.task.name} by {contestant.name}")
                 if job.task.unit == "frame" and not contestant.has_frames:
@@ -118,8 +124,10 @@ def _probe(
                     found = evaluate(job.task, job.corpus, job.folds, own, stamp.seed)
                 notes.update(_said(job, found.notes))
                 yield from task_rows(found.scores, contestant, *names, stamp)
+                scored.append(Scored(contestant=contestant, scores=found.scores))
                 write_predictions(found.predictions, contestant.name, *names, out / "predictions")
                 bar.advance(progress)
+            tests += contrasts(scored, *names, stamp)
 
 
 def _said(job: Job, notes: Iterable[str]) -> dict[str, None]:

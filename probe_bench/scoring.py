@@ -33,6 +33,8 @@ class Score:
         n: Units scored.
         n_groups: Clusters of the bootstrap.
         chosen: Picked on validation data.
+        replicates: The number itself and its value in every resample, which all scores of the task
+            share.
     """
 
     layer: str
@@ -46,6 +48,7 @@ class Score:
     n: int
     n_groups: int
     chosen: bool
+    replicates: Float[Tensor, " rows"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +153,7 @@ def score(
                     n=len(predictions.clip_ids),
                     n_groups=len(clusters),
                     chosen=predictions.chosen[row],
+                    replicates=replicates,
                 )
             )
     return scores
