@@ -29,7 +29,7 @@ from probe_bench.lineup import line_up
 from probe_bench.reports.html import render
 from probe_bench.reports.terminal import summary
 from probe_bench.resolve import resolve
-from probe_bench.rows import read_rows
+from probe_bench.rows import read_comparisons, read_rows
 from probe_bench.run import run as run_all
 from probe_bench.screen import human_bytes
 
@@ -42,7 +42,8 @@ def run(config: RunConfig) -> int:
     folder = run_all(config, console)
     with console.status("drawing figures"):
         page = render([folder], folder)
-    console.print(summary(read_rows(folder / "results.csv")))
+    tests = read_comparisons(folder / "comparisons.csv")
+    console.print(summary(read_rows(folder / "results.csv"), tests))
     console.print(f"report: {page}", soft_wrap=True)
     return 0
 

@@ -16,7 +16,14 @@ from probe_bench.reports.modulation import cutoff_curves, spectra
 from probe_bench.reports.record import FILTERS, Record, read_record
 from probe_bench.reports.style import FEW, house_style
 from probe_bench.reports.svg import inline_panels, save_sheet, swatch
-from probe_bench.reports.tables import distinct, headline_panels, join_runs, panels, subjects
+from probe_bench.reports.tables import (
+    distinct,
+    headline_panels,
+    join_comparisons,
+    join_runs,
+    panels,
+    subjects,
+)
 from probe_bench.reports.views import COLUMNS, filters, headline_groups, table_rows
 from probe_bench.reports.wording import findings
 
@@ -47,7 +54,7 @@ def render(runs: Sequence[Path], out: Path) -> Path:
     Raises:
         UserError: If a file cannot be read or lacks what it must have.
     """
-    table = join_runs(runs)
+    table, tests = join_runs(runs), join_comparisons(runs)
     records = _records(runs, table)
     shown = distinct(table)
     make_folder(out)
@@ -55,7 +62,7 @@ def render(runs: Sequence[Path], out: Path) -> Path:
         sheets = _sheets(shown)
         plates = {role: _plate(sheet, out / "figures") for role, sheet in sheets.items()}
     path = out / "report.html"
-    path.write_text(_page(table, shown, records, plates), encoding="utf-8")
+    path.write_text(_page(table, tests, shown, records, plates), encoding="utf-8")
     return path
 
 
@@ -90,6 +97,7 @@ def _plate(sheet: Sheet, folder: Path) -> Plate:
 
 def _page(
     table: pd.DataFrame,
+    tests: pd.DataFrame,
     shown: pd.DataFrame,
     records: Sequence[Record],
     plates: Mapping[str, Plate],
@@ -105,8 +113,9 @@ def _page(
             script=_asset("report.js"),
             n_subjects=len(names),
             few=len(names) <= FEW,
-            findings=findings(table),
-            headlines=headline_groups(table),
+            findings=findings(table, tests),
+            headlines=headline_groups(table, tests),
+            tested=not tests.empty,
             sheets=plates,
             columns=COLUMNS,
             filters=filters(rows),

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from probe_bench.errors import UserError
+from probe_bench.reports.comparisons import Told, told
 from probe_bench.reports.metrics import Score
-from probe_bench.rows import COLUMNS, read_rows
+from probe_bench.rows import COLUMNS, read_comparisons, read_rows
 
 __all__ = [
     "ANALYSIS",
@@ -26,6 +27,7 @@ __all__ = [
     "distinct",
     "headline_panels",
     "headlines",
+    "join_comparisons",
     "join_runs",
     "layer_rows",
     "name_series",
@@ -70,6 +72,7 @@ class Headline:
         layer: Layer picked; empty where none was.
         score: Its score on the test part.
         baselines: Scores of `random`, `logmel` and `chance`, where there are any.
+        told: What paired tests say about it.
         n: Units scored.
         n_groups: Independent units.
     """
@@ -79,6 +82,7 @@ class Headline:
     layer: str
     score: Score
     baselines: Mapping[str, Score] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
     n: int = 0
     n_groups: int = 0
 
@@ -97,6 +101,16 @@ def join_runs(runs: Sequence[Path]) -> pd.DataFrame:
         for run, label in zip(runs, labels, strict=True)
     ]
     return name_series(pd.concat(tables, ignore_index=True))
+
+
+def join_comparisons(runs: Sequence[Path]) -> pd.DataFrame:
+    """Read the paired tests of several runs into one table with the display column `run`."""
+    labels = _run_labels(runs)
+    tables = [
+        read_comparisons(run / "comparisons.csv").assign(run=label)
+        for run, label in zip(runs, labels, strict=True)
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _run_labels(runs: Sequence[Path]) -> list[str]:
@@ -191,8 +205,13 @@ def best(rows: pd.DataFrame, name: str) -> tuple[str, Score, pd.Series] | None:
     return (layer, score_of(picked.iloc[0]), picked.iloc[0]) if len(picked) == 1 else None
 
 
-def headlines(table: pd.DataFrame) -> list[Headline]:
-    """One line for every panel and encoder under test, beside its baselines."""
+def headlines(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[Headline]:
+    """One line for every panel and encoder under test, beside its baselines.
+
+    Args:
+        table: Rows with display names.
+        tests: Paired tests, with the column `run` where the rows have one; None if there are none.
+    """
     found = []
     for panel in headline_panels(table):
         rows = panel.of(table)
@@ -207,11 +226,22 @@ def headlines(table: pd.DataFrame) -> list[Headline]:
                         layer=layer,
                         score=score,
                         baselines=_baselines(table, panel, row),
+                        told=_told(tests, panel, row),
                         n=int(row["n"]),
                         n_groups=int(row["n_groups"]),
                     )
                 )
     return found
+
+
+def _told(tests: pd.DataFrame | None, panel: Panel, row: pd.Series) -> Told:
+    """What the tests of the run of `row` say about its encoder."""
+    if tests is None:
+        return Told()
+    mine = panel.of(tests)
+    if "run" in mine.columns:
+        mine = mine[mine["run"] == row["run"]]
+    return told(mine, str(row["encoder"]), panel.metric)
 
 
 def _baselines(table: pd.DataFrame, panel: Panel, row: pd.Series) -> dict[str, Score]:

@@ -1,43 +1,51 @@
 """The summary that a run ends with on the terminal."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from probe_bench.reports.comparisons import basis
 from probe_bench.reports.metrics import metric_text
 from probe_bench.reports.tables import ANALYSIS, name_series, subjects
 from probe_bench.reports.views import Baseline, HeadlineGroup, headline_groups
 from probe_bench.reports.wording import cutoff_span
 
-__all__ = ["summary"]
+__all__ = ["legend", "summary"]
 
 COLOURS = {"▲": "green", "≈": "yellow", "▼": "red"}
 NONE = "\N{EN DASH}"
-LEGEND = "▲ beats  ≈ cannot be told from (95 % intervals overlap)  ▼ is below"
 
 
-def summary(table: pd.DataFrame) -> Group:
+def legend(tests: pd.DataFrame | None) -> str:
+    """Explain the signs."""
+    return f"▲ beats  ≈ cannot be told from  ▼ is below ({basis(tests)})"
+
+
+def summary(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> Group:
     """Lay out the headline of every encoder and task, and the span of support cutoffs.
 
     Args:
         table: Rows as `read_rows` gives them.
+        tests: Paired tests as `read_comparisons` gives them.
 
     Returns:
         Something rich can print; names from outside are never read as markup.
     """
     table = name_series(table)
     parts: list[Table | Text] = []
-    groups = headline_groups(table)
+    groups = headline_groups(table, tests)
     if groups:
-        parts += [_scores(table), Text(LEGEND, style="dim")]
+        parts += [_scores(groups), Text(legend(tests), style="dim")]
     if (table["task"] == ANALYSIS).any():
         parts.append(_cutoffs(table))
     return Group(*(parts or [Text("No result rows.")]))
 
 
-def _scores(table: pd.DataFrame) -> Table:
+def _scores(groups: Sequence[HeadlineGroup]) -> Table:
     """One line an encoder and task."""
     grid = Table(
         title="Test score at the layer picked on validation data",
@@ -50,14 +58,14 @@ def _scores(table: pd.DataFrame) -> Table:
         grid.add_column(heading, overflow="fold")
     for heading in ("Score [95 %]", "Twin", "Log-mel", "Chance"):
         grid.add_column(heading, justify="right", no_wrap=True)
-    for group in headline_groups(table):
+    for group in groups:
         for index, line in enumerate(group.lines):
             labels = _labels(group, index)
             grid.add_row(
                 Text(labels),
                 Text(line.name),
                 Text(line.layer),
-                Text(f"{line.value} {line.interval}"),
+                Text.assemble((line.value, "bold" if line.among_best else ""), f" {line.interval}"),
                 *(_baseline(cell) for cell in line.baselines),
                 end_section=index == len(group.lines) - 1,
             )

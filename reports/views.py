@@ -74,13 +74,14 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeadlineLine:
-    """One encoder's result on one task."""
+    """One encoder's result on one task; `among_best` unless another encoder was found better."""
 
     name: str
     layer: str
     value: str
     interval: str
     baselines: list[Baseline | None]
+    among_best: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,10 +114,10 @@ COLUMNS = (
 )
 
 
-def headline_groups(table: pd.DataFrame) -> list[HeadlineGroup]:
+def headline_groups(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[HeadlineGroup]:
     """Headlines by task, as the summary shows them."""
     groups: dict[tuple[str, str], list[Headline]] = {}
-    for headline in headlines(table):
+    for headline in headlines(table, tests):
         groups.setdefault((headline.panel.task, headline.panel.corpus), []).append(headline)
     return [
         HeadlineGroup(
@@ -138,6 +139,7 @@ def _line(headline: Headline) -> HeadlineLine:
         value=text.number(headline.score),
         interval=text.interval(headline.score),
         baselines=[_baseline(headline, role, text) for role in ("random", "logmel", "chance")],
+        among_best=headline.told.among_best is not False,
     )
 
 
@@ -145,7 +147,7 @@ def _baseline(headline: Headline, role: str, text: MetricText) -> Baseline | Non
     score = headline.baselines.get(role)
     if score is None:
         return None
-    found = verdict(headline.score, score, headline.panel.metric)
+    found = verdict(headline.score, score, headline.panel.metric, headline.told.p.get(role))
     label = {"random": "random twin", "logmel": "log-mel", "chance": "chance"}[role]
     return Baseline(
         label=label,

@@ -6,6 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
+from probe_bench.reports.comparisons import LEVEL
 from probe_bench.reports.metrics import Score, metric_text
 from probe_bench.reports.tables import ANALYSIS, Headline, headlines, layer_rows, score_of, subjects
 
@@ -40,13 +41,24 @@ class Finding:
     cutoff: str
 
 
-def verdict(score: Score, baseline: Score, metric: str) -> Verdict | None:
-    """Compare two scores by whether their 95 % intervals overlap.
+def verdict(score: Score, baseline: Score, metric: str, p: float | None = None) -> Verdict | None:
+    """Compare two scores: by the paired test of their difference, else by their 95 % intervals.
 
-    Two overlapping intervals do not show that two scores are equal, so this errs on the side of
-    not telling. None where either interval is missing or the metric has no better and worse.
+    Two overlapping intervals do not show that two scores are equal, so without a test this errs on
+    the side of not telling. None where either interval is missing or the metric has no better and
+    worse.
+
+    Args:
+        score: Of the encoder.
+        baseline: What it is compared with.
+        metric: Name of the metric.
+        p: Of the test, adjusted; None if there was none.
     """
     text = metric_text(metric)
+    if p is not None and text.ranked:
+        if p >= LEVEL:
+            return "cannot be told from"
+        return "is below" if (score.value < baseline.value) != text.lower_is_better else "beats"
     ends = (score.low, score.high, baseline.low, baseline.high)
     if not text.ranked or any(end != end for end in ends):  # noqa: PLR0124  NaN differs from itself
         return None
@@ -57,9 +69,9 @@ def verdict(score: Score, baseline: Score, metric: str) -> Verdict | None:
     return "cannot be told from"
 
 
-def findings(table: pd.DataFrame) -> list[Finding]:
-    """Say what the rows show about every encoder under test."""
-    found = headlines(table)
+def findings(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[Finding]:
+    """Say what the rows and the paired tests show about every encoder under test."""
+    found = headlines(table, tests)
     return [_finding(table, name, [h for h in found if h.name == name]) for name in subjects(table)]
 
 
@@ -76,6 +88,8 @@ def _finding(table: pd.DataFrame, name: str, mine: Sequence[Headline]) -> Findin
 def _best_layer(headline: Headline, mine: Sequence[Headline]) -> str:
     text = metric_text(headline.panel.metric)
     where = f" at {headline.layer}" if headline.layer else ""
+    if headline.told.alike:
+        where += f" ({', '.join(headline.told.alike)} cannot be told from it)"
     label = text.short or text.label
     return f"{_task(headline, mine)}{where}, {label} {text.full(headline.score)}"
 
@@ -92,7 +106,12 @@ def _against(mine: Sequence[Headline], role: str) -> str:
     tasks: dict[Verdict, list[str]] = {}
     for headline in mine:
         if role in headline.baselines:
-            found = verdict(headline.score, headline.baselines[role], headline.panel.metric)
+            found = verdict(
+                headline.score,
+                headline.baselines[role],
+                headline.panel.metric,
+                headline.told.p.get(role),
+            )
             if found is not None:
                 tasks.setdefault(found, []).append(_task(headline, mine))
     total = sum(len(names) for names in tasks.values())

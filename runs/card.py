@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from probe_bench.reports.tables import name_series
-from probe_bench.reports.terminal import LEGEND
+from probe_bench.reports.terminal import legend
 from probe_bench.reports.views import headline_groups
-from probe_bench.rows import read_rows
+from probe_bench.rows import read_comparisons, read_rows
 
 _ROOT = Path(__file__).parents[1]
 _MONITORS = {
@@ -48,7 +48,7 @@ def main(system: str, training: Path, run: Path) -> None:
         "## Probes",
         (
             "Test score at the layer picked on validation data, with 95 % intervals. *Twin* is the same "
-            f"architecture at random initialisation. {LEGEND}."
+            f"architecture at random initialisation. {legend(_tests(run))}."
         ),
         _probes(system, run),
         "## Monitors at the end",
@@ -83,13 +83,18 @@ def _training(record: dict[str, Any]) -> str:
 def _probes(system: str, run: Path) -> str:
     """One line a task, with the baselines that stand in every report."""
     lines = ["| task | metric | layer | score | twin | log-mel | chance |", "|---" * 7 + "|"]
-    for group in headline_groups(name_series(read_rows(run / "results.csv"))):
+    rows = name_series(read_rows(run / "results.csv"))
+    for group in headline_groups(rows, _tests(run)):
         for line in group.lines:
             if line.name == system:
                 baselines = [f"{b.sign} {b.value}" if b else "" for b in line.baselines]
                 cells = [group.task, group.metric, line.layer, f"{line.value} {line.interval}"]
                 lines.append(f"| {' | '.join([*cells, *baselines])} |")
     return "\n".join(lines)
+
+
+def _tests(run: Path) -> pd.DataFrame:
+    return read_comparisons(run / "comparisons.csv")
 
 
 def _json(recipe: object) -> str:
