@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet
 from probe_bench.reports.layer_axis import draw_layer_axis
 from probe_bench.reports.metrics import MetricText, Score, metric_text
-from probe_bench.reports.style import CHANCE, FEW, INK, LOGMEL, TWINS, Look, looks
+from probe_bench.reports.style import CHANCE, FEW, INK, LOGMEL, PAPER, TWINS, Look, looks
 from probe_bench.reports.tables import (
     Panel,
     best,
@@ -20,6 +20,7 @@ from probe_bench.reports.tables import (
     layer_rows,
     score_of,
     subjects,
+    told_of,
     twin_name,
 )
 
@@ -34,7 +35,12 @@ __all__ = [
 
 
 def task_curves(
-    table: pd.DataFrame, panels: Sequence[Panel], name: str, *, by_probe: bool = False
+    table: pd.DataFrame,
+    panels: Sequence[Panel],
+    name: str,
+    *,
+    tests: pd.DataFrame | None = None,
+    by_probe: bool = False,
 ) -> Sheet | None:
     """Draw score against layer, one panel a task, corpus and metric; None if there is nothing.
 
@@ -42,6 +48,7 @@ def task_curves(
         table: Rows with display names.
         panels: What to draw.
         name: File name of the sheet.
+        tests: Paired tests, which say what layers cannot be told from the picked one.
         by_probe: Whether the titles say which probe it was.
     """
     panels = [panel for panel in panels if subjects(panel.of(table))]
@@ -51,7 +58,7 @@ def task_curves(
     for panel, cell in zip(panels, sheet.cells, strict=True):
         title = f"{panel.task} · {panel.corpus}" + (f" · {panel.probe}" if by_probe else "")
         cell.axes.set_title(title)
-        sheet.alts.append((title, _draw_task(cell, panel, table)))
+        sheet.alts.append((title, _draw_task(cell, panel, table, tests)))
     return sheet
 
 
@@ -99,7 +106,7 @@ def logmel_look(rows: pd.DataFrame, name: str, shown: Mapping[str, Look]) -> Loo
     return replace(LOGMEL, colour=owners[0].colour) if several and len(owners) == 1 else LOGMEL
 
 
-def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame) -> str:
+def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame, tests: pd.DataFrame | None) -> str:
     """Fill one panel and say in words what is in it."""
     axes, rows, text = cell.axes, panel.of(table), metric_text(panel.metric)
     shown = looks_here(table, rows)
@@ -113,6 +120,8 @@ def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame) -> str:
             draw_series(axes, rows, twin, thin, text, band=False)
     for name, look in shown.items():
         draw_series(axes, rows, name, look, text, band=few)
+        if few:
+            _outline_alike(axes, rows, name, look, text, told_of(tests, panel, rows, name).alike)
         _ring_chosen(axes, rows, name, look, text)
     _draw_chance(axes, chance_score(table, panel), text)
     draw_layer_axis(axes, rows, shown)
@@ -140,6 +149,7 @@ def _draw_chance(axes: Axes, chance: Score | None, text: MetricText) -> None:
         ha="right",
         va="bottom" if below else "top",
         fontsize=6.5,
+        bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 0.5},
     )
 
 
@@ -189,6 +199,18 @@ def _ring_chosen(axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: Me
     axes.plot(
         depths, values, marker=look.marker, markersize=look.size + 2.8, markerfacecolor=look.colour,
         markeredgecolor=INK, markeredgewidth=1.0,
+    )  # fmt: skip
+
+
+def _outline_alike(
+    axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText, alike: Sequence[str]
+) -> None:
+    """Outline the layers that a paired test cannot tell from the picked one."""
+    mine = layer_rows(rows, name)
+    depths, values, _, _ = _columns(mine[mine["layer"].isin(alike)], text)
+    axes.plot(
+        depths, values, linestyle="", marker=look.marker, markersize=look.size,
+        markerfacecolor=look.colour, markeredgecolor=INK, markeredgewidth=0.8,
     )  # fmt: skip
 
 

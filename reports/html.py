@@ -59,7 +59,7 @@ def render(runs: Sequence[Path], out: Path) -> Path:
     shown = distinct(table)
     make_folder(out)
     with house_style():
-        sheets = _sheets(shown)
+        sheets = _sheets(shown, tests)
         plates = {role: _plate(sheet, out / "figures") for role, sheet in sheets.items()}
     path = out / "report.html"
     path.write_text(_page(table, tests, shown, records, plates), encoding="utf-8")
@@ -72,13 +72,15 @@ def _records(runs: Sequence[Path], table: pd.DataFrame) -> list[Record]:
     return [read_record(run, label, ids[label]) for run, label in zip(runs, labels, strict=True)]
 
 
-def _sheets(table: pd.DataFrame) -> dict[str, Sheet]:
+def _sheets(table: pd.DataFrame, tests: pd.DataFrame) -> dict[str, Sheet]:
     """Every figure that the rows give, by its role in the page."""
     main = headline_panels(table)
     others = [panel for panel in panels(table) if panel not in main]
     drawn = {
-        "tasks": task_curves(table, main, "tasks_by_layer"),
-        "measures": task_curves(table, others, "other_measures_by_layer", by_probe=True),
+        "tasks": task_curves(table, main, "tasks_by_layer", tests=tests),
+        "measures": task_curves(
+            table, others, "other_measures_by_layer", tests=tests, by_probe=True
+        ),
         "cutoff": cutoff_curves(table, "support_cutoff_by_layer"),
         "gain": spectra(table, "support_gain", "support_gain"),
         "speed": spectra(table, "speed_psd", "output_speed"),

@@ -36,6 +36,7 @@ __all__ = [
     "setting_number",
     "spectrum",
     "subjects",
+    "told_of",
     "twin_name",
 ]
 
@@ -226,7 +227,7 @@ def headlines(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[He
                         layer=layer,
                         score=score,
                         baselines=_baselines(table, panel, row),
-                        told=_told(tests, panel, row),
+                        told=told_of(tests, panel, rows, name),
                         n=int(row["n"]),
                         n_groups=int(row["n_groups"]),
                     )
@@ -234,14 +235,22 @@ def headlines(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[He
     return found
 
 
-def _told(tests: pd.DataFrame | None, panel: Panel, row: pd.Series) -> Told:
-    """What the tests of the run of `row` say about its encoder."""
-    if tests is None:
+def told_of(tests: pd.DataFrame | None, panel: Panel, rows: pd.DataFrame, name: str) -> Told:
+    """What the tests of its run say about one encoder in one panel.
+
+    Args:
+        tests: Paired tests, with the column `run` where the rows have one; None if there are none.
+        panel: What was measured.
+        rows: Rows of the panel.
+        name: Display name of the encoder.
+    """
+    own = rows[rows["name"] == name]
+    if tests is None or own.empty:
         return Told()
     mine = panel.of(tests)
     if "run" in mine.columns:
-        mine = mine[mine["run"] == row["run"]]
-    return told(mine, str(row["encoder"]), panel.metric)
+        mine = mine[mine["run"] == own["run"].iloc[0]]
+    return told(mine, str(own["encoder"].iloc[0]), panel.metric)
 
 
 def _baselines(table: pd.DataFrame, panel: Panel, row: pd.Series) -> dict[str, Score]:
