@@ -84,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         print(f"probe-bench: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nprobe-bench: stopped; the same command goes on from here", file=sys.stderr)  # noqa: T201
+    except KeyboardInterrupt as stopped:
+        print(f"\nprobe-bench: stopped{stopped}; what was finished is kept", file=sys.stderr)  # noqa: T201
         sys.exit(130)
 
 

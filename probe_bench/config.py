@@ -147,9 +147,9 @@ class PretrainConfig:
 
     system: tyro.conf.Positional[str]
     """Bundled system, e.g. wavjepa, or a recipe file (.toml)."""
-    preset: str = "tiny"
-    """Preset of the system: tiny trains in minutes on two cores; small; base, or paper and code
-    where the two disagree. See `list systems`."""
+    preset: str | None = None
+    """Preset of the system: tiny (the default) trains in minutes on two cores; small; base, or paper
+    and code where the two disagree. See `list systems`."""
     steps: int | None = None
     """Training steps; default: the recipe's. Schedules stretch with it."""
     corpus: tuple[str, ...] = ("speech-pretrain", "scenes-pretrain")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from probe_bench import registry
 from probe_bench.cache import default_root
 from probe_bench.config import PretrainConfig, ShardsConfig
 from probe_bench.corpora import load_corpora
@@ -16,6 +17,7 @@ from probe_bench.encoders.pretraining.distributed import process_group
 from probe_bench.encoders.pretraining.gather import rank
 from probe_bench.encoders.pretraining.presets import find_recipe
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
+from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.errors import UserError
 from probe_bench.folders import make_folder
 from probe_bench.gather import pick_device
@@ -28,10 +30,11 @@ __all__ = ["open_audio", "pretrain", "shards"]
 def pretrain(config: PretrainConfig) -> int:
     """Pretrain a system, draw its monitors, and name the checkpoint."""
     console = Console()
+    recipe = _recipe(config)
+    if config.probe_every:
+        for task in config.probe_task:
+            registry.find("task", task, registry.tasks())
     make_folder(config.out)
-    recipe = find_recipe(config.system, config.preset)
-    if config.steps is not None:
-        recipe = dataclasses.replace(recipe, steps=config.steps)
     with process_group(str(pick_device(config.device))) as device:
         source, names = open_audio(
             config.corpus,
@@ -66,9 +69,23 @@ def pretrain(config: PretrainConfig) -> int:
     return 0
 
 
+def _recipe(config: PretrainConfig) -> Recipe:
+    """Find the recipe that the command line names."""
+    if config.system.endswith(".toml") and config.preset is not None:
+        raise UserError(
+            f"--preset {config.preset} beside {config.system}: a recipe file names its base itself; "
+            "leave --preset out"
+        )
+    recipe = find_recipe(config.system, config.preset or "tiny")
+    return recipe if config.steps is None else dataclasses.replace(recipe, steps=config.steps)
+
+
 def shards(config: ShardsConfig) -> int:
     """Pack recordings into shards."""
-    files = [path for path in find_audio(config.audio) if path.suffix.lower() != ".tar"]
+    files = find_audio(config.audio)
+    tars = [path for path in files if path.suffix.lower() == ".tar"]
+    if tars:
+        raise UserError(f"{tars[0]}: is a shard already; expected recordings, folders or manifests")
     written = write_shards(
         files, make_folder(config.out), shard_bytes=config.shard_mb * 10**6, seed=config.seed
     )

@@ -5,7 +5,6 @@ from dataclasses import replace
 from probe_bench.encoders.audio_jepa.presets import PRESETS as AUDIO_JEPA
 from probe_bench.encoders.pretraining.blocks.predictor import TransformerPredictor
 from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
-from probe_bench.encoders.pretraining.data.augment import Augment
 from probe_bench.encoders.pretraining.frontends.patches import MelPatchesShape
 from probe_bench.encoders.pretraining.losses.targets import TargetRule
 from probe_bench.encoders.pretraining.masking.samplers import (
@@ -28,7 +27,6 @@ _BASE = Recipe(
     crop_samples=1021 * 160 + 400,  # 10.2 s: 1022 frames; the paper pads to 1024
     batch_size=512,
     steps=90_000,  # 24 epochs of 1.92 M clips
-    augment=Augment(gain_db=6.0),
     frontend=MelPatchesShape(
         bands=128,
         hop_samples=160,
@@ -53,7 +51,6 @@ _BASE = Recipe(
 _SMALL = replace(
     AUDIO_JEPA["small"],
     system="a-jepa",
-    augment=Augment(gain_db=6.0),
     masks=_CURRICULUM,
     encoder=TransformerShape(dim=384, depth=8, heads=6, key_drop=_KEY_DROP),
 )
@@ -62,7 +59,6 @@ _TINY = replace(
     AUDIO_JEPA["tiny"],
     system="a-jepa",
     steps=4_000,
-    augment=Augment(gain_db=6.0),
     # One strip of the four bands is a quarter of the grid, so two groups hide what three do at `base`.
     masks=CurriculumMasks(easy=BlockMasks(scale=(0.05, 0.1)), hard=StripMasks(groups=2)),
     encoder=TransformerShape(dim=128, depth=4, heads=2, key_drop=_KEY_DROP),

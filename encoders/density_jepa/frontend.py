@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from probe_bench.encoders.density_jepa.blocks import ResidualBlock, SnakeBeta, initialise
 from probe_bench.encoders.density_jepa.gate import DensityGate
 from probe_bench.encoders.pretraining.frontends.frontend import Frontend, standardise
+from probe_bench.encoders.pretraining.ranges import Count, Ranged, Whole
 
 __all__ = ["DensityStem", "DensityStemShape"]
 
@@ -19,7 +20,7 @@ _STEM_KERNEL = 7
 
 
 @dataclass(frozen=True, kw_only=True)
-class DensityStemShape:
+class DensityStemShape(Ranged):
     """Geometry of the front end; the defaults are the published ones (24 kHz, 2.5 Hz).
 
     A stride s is done by a convolution of kernel 2s with s // 2 zeros on both sides.
@@ -36,16 +37,17 @@ class DensityStemShape:
         standardised: Bring every waveform to zero mean and unit standard deviation first.
     """
 
-    channels: Sequence[int] = (64, 128, 256, 384, 512, 512)
-    strides: Sequence[int] = (8, 8, 5, 5, 6)
-    residual_blocks: int = 8
+    channels: Sequence[Count] = (64, 128, 256, 384, 512, 512)
+    strides: Sequence[Count] = (8, 8, 5, 5, 6)
+    residual_blocks: Whole = 8
     gated: bool = True
-    components: int = 4
+    components: Count = 4
     offset_spread: float = 0.0
     initial: Literal["published", "fan_in"] = "published"
     standardised: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.channels) != len(self.strides) + 1:
             raise ValueError(
                 f"{len(self.channels)} channels for {len(self.strides)} strides; expected one more "

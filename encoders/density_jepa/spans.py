@@ -6,12 +6,13 @@ import numpy as np
 import torch
 
 from probe_bench.encoders.pretraining.masking.masks import Grid, Masks
+from probe_bench.encoders.pretraining.ranges import Count, PositiveShare, Ranged, Share
 
 __all__ = ["DensitySpanMasks"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DensitySpanMasks:
+class DensitySpanMasks(Ranged):
     """Density-adaptive JEPA's spans (arXiv 2512.07168, published code); what they hide is predicted.
 
     Spans of uniformly drawn length and start are hidden until their lengths add up to `ratio` of
@@ -22,12 +23,22 @@ class DensitySpanMasks:
         min_span: Shortest span in frames.
         max_span_fraction: Longest span over the length of the clip.
         max_span: The longest span is never below this many frames.
+
+    Raises:
+        ValueError: If `max_span` is below `min_span`.
     """
 
-    ratio: float = 0.5
-    min_span: int = 2
-    max_span_fraction: float = 0.25
-    max_span: int = 4
+    ratio: PositiveShare = 0.5
+    min_span: Count = 2
+    max_span_fraction: Share = 0.25
+    max_span: Count = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_span < self.min_span:
+            raise ValueError(
+                f"max_span is {self.max_span}; expected at least {self.min_span}, min_span"
+            )
 
     def sample(
         self,

@@ -18,8 +18,8 @@ from probe_bench.encoders.pretraining.recipe import Recipe
 
 __all__ = ["PRESETS"]
 
-# Two clips differ by what they say, not by their level or what is heard behind them.
-_AUGMENT = Augment(gain_db=6.0, snr_db=(0.0, 20.0), clean_share=0.3)
+# Two clips differ by what they say, not by what is heard behind them.
+_AUGMENT = Augment(snr_db=(0.0, 20.0), clean_share=0.3)
 
 
 def _patches(bands: int, frames: int) -> MelPatchesShape:

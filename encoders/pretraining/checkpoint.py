@@ -34,7 +34,8 @@ class Checkpoint:
         step: Steps done.
         seed: Of initialisation, crops and masks.
         corpora: Names of the training corpora.
-        audio_sha256: Digest of the training audio.
+        audio_sha256: Digest of the training audio: its samples where they are in memory, else names,
+            sizes and lengths of its files.
         tensors: By part and name.
     """
 
@@ -61,6 +62,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
     save_file(tensors, temporary, about | {"config": json.dumps(config, sort_keys=True)})
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
+    temporary.chmod(path.parent.stat().st_mode & 0o666)  # safetensors lets nobody else read
     temporary.replace(path)
 
 

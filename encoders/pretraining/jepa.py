@@ -10,7 +10,6 @@ from probe_bench.encoders.pretraining.backbone import Backbone
 from probe_bench.encoders.pretraining.blocks.stack import BlockStack
 from probe_bench.encoders.pretraining.gather import n_rows, world_size
 from probe_bench.encoders.pretraining.losses.objective import token_loss
-from probe_bench.encoders.pretraining.losses.targets import build_targets
 from probe_bench.encoders.pretraining.masking.masks import Selection, chosen_rows, gather_tokens
 from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.teacher import frozen_copy, update_ema
@@ -147,7 +146,7 @@ class Jepa(nn.Module):
     def _wanted(self, outputs: list[Tensor], targets: Selection) -> Tensor:
         """Target rows in the loss's space, without gradient unless the recipe keeps it."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.recipe.stop_gradient):
-            target = build_targets(outputs, self.recipe.targets)
+            target = self.recipe.targets.build(outputs)
             copies = len(targets.index) // len(target)
             rows = gather_tokens(target.repeat(copies, 1, 1), targets.index)
             return self.projector(chosen_rows(rows, targets)).float()  # type: ignore[no-any-return]

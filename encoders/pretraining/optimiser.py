@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
+from probe_bench.encoders.pretraining.ranges import NotNegative, Positive, Range, Ranged, Share
 from probe_bench.encoders.pretraining.schedule import ramp, warmup_cosine
 
 __all__ = ["OptimiserRule"]
 
+_Beta = Annotated[float, Range(0, 0.999999)]
+
 
 @dataclass(frozen=True, kw_only=True)
-class OptimiserRule:
+class OptimiserRule(Ranged):
     """AdamW with warm-up, cosine decay and clipping.
 
     Attributes:
@@ -27,16 +31,16 @@ class OptimiserRule:
         clip_norm: Largest gradient norm; None for no clipping.
     """
 
-    lr: float
-    lr_start: float = 1e-6
-    lr_end: float = 0.0
-    warmup_fraction: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.05
-    weight_decay_end: float | None = None
+    lr: NotNegative
+    lr_start: NotNegative = 1e-6
+    lr_end: NotNegative = 0.0
+    warmup_fraction: Share = 0.1
+    betas: tuple[_Beta, _Beta] = (0.9, 0.95)
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.05
+    weight_decay_end: NotNegative | None = None
     decay_all: bool = False
-    clip_norm: float | None = None
+    clip_norm: Positive | None = None
 
     def lr_at(self, step: int, steps: int) -> float:
         """Learning rate of one step."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import probe_bench.encoders
 from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.recipe_file import load_recipe
+from probe_bench.errors import UserError
 from probe_bench.registry import find
 
 __all__ = ["find_recipe", "presets"]
@@ -20,7 +21,12 @@ def presets() -> Mapping[str, Mapping[str, Recipe]]:
     for module in pkgutil.iter_modules(probe_bench.encoders.__path__):
         name = f"probe_bench.encoders.{module.name}"
         if module.ispkg and importlib.util.find_spec(f"{name}.presets"):
-            of_system = getattr(importlib.import_module(f"{name}.presets"), "PRESETS", None)
+            try:
+                of_system = getattr(importlib.import_module(f"{name}.presets"), "PRESETS", None)
+            except ImportError as error:
+                raise UserError(
+                    f"encoders/{module.name}/presets.py: cannot be imported ({error}); mend or remove it"
+                ) from error
             if of_system:
                 found[next(iter(of_system.values())).system] = of_system
     return found

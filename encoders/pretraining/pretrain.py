@@ -91,6 +91,11 @@ def train(
             f"a batch of {recipe.batch_size} crops, {recipe.crops_per_clip} from each clip, over "
             f"{world_size()} processes; expected a multiple; change batch_size or the processes"
         )
+    if recipe.batch_size < 2 * world_size():
+        raise UserError(
+            f"a batch of {recipe.batch_size} over {world_size()} processes; expected two crops or "
+            "more in each: what a single crop gives cannot be told from a constant"
+        )
     trainer = Trainer.start(
         recipe, seed=options.seed, device=options.device, compiled=options.compiled
     )
@@ -116,10 +121,14 @@ def train(
     steps = range(done, recipe.steps)
     pin = trainer.device.type == "cuda"
     batches = prefetched(maker, steps, workers=options.workers, pin=pin)
-    if rank():
-        _follow(trainer, batches, steps, options)
-    else:
-        _lead(trainer, batches, steps, blank, options, console)
+    try:
+        if rank():
+            _follow(trainer, batches, steps, options)
+        else:
+            _lead(trainer, batches, steps, blank, options, console)
+    except KeyboardInterrupt:
+        saved = checkpoints.read(path).step if path.exists() else 0
+        raise KeyboardInterrupt(f"; the same command goes on from step {saved}") from None
     return path
 
 
@@ -130,11 +139,12 @@ def _follow(
     options: TrainOptions,
 ) -> None:
     """Do the steps of a process that writes nothing."""
+    _stop_all(stop=False)
     for step, batch in zip(steps, batches, strict=True):
         monitored = _due(step, options.monitor_every, steps)
         trainer.step(step, batch, monitored=monitored)
-        if monitored and _any_process(said=False):
-            raise UserError("stopped, because the first process saw a collapse")
+        if monitored:
+            _stop_all(stop=False)
 
 
 def _lead(
@@ -155,6 +165,9 @@ def _lead(
         contextlib.closing(TrainingLog.open(options.out, steps.start)) as log,
         progress(console, title, steps=len(steps) + steps.start, done=steps.start) as show,
     ):
+        kind = collapsed_since(log.verdicts, options.patience)
+        stop = bool(kind) and options.stop_on_collapse
+        _stop_all(stop=stop, why=_collapsed(path, steps.start, kind, options))
         for step, batch in zip(steps, batches, strict=True):
             monitored = _due(step, options.monitor_every, steps)
             row = trainer.step(step, batch, monitored=monitored)
@@ -163,7 +176,7 @@ def _lead(
             if monitored:
                 log.write(row)
                 kind = collapsed_since(log.verdicts, options.patience)
-            stop = monitored and _any_process(said=bool(kind) and options.stop_on_collapse)
+            stop = bool(kind) and options.stop_on_collapse
             observed = _due(step, options.observe_every, steps)
             if stop or observed or _due(step, options.checkpoint_every, steps):
                 state = dataclasses.replace(blank, step=step + 1, tensors=trainer.tensors())
@@ -171,11 +184,8 @@ def _lead(
                 record.write(step + 1)
             if kind and log.verdicts[-options.patience - 1 : -options.patience] != [kind]:
                 _warn(console, step + 1, kind)
-            if stop:
-                raise UserError(
-                    f"{path}: stopped after step {step + 1}: {kind} collapse in the last "
-                    f"{options.patience} monitored steps; see log.csv, change the recipe"
-                )
+            if monitored:
+                _stop_all(stop=stop, why=_collapsed(path, step + 1, kind, options))
             if observed and options.observe:
                 options.observe(path, step + 1)
 
@@ -185,9 +195,19 @@ def _due(step: int, every: int, steps: range) -> bool:
     return every > 0 and ((step + 1) % every == 0 or step + 1 == steps.stop)
 
 
-def _any_process(*, said: bool) -> bool:
-    """Say whether any process said so."""
-    return any(of_every_process(int(said)))
+def _stop_all(
+    *, stop: bool, why: str = "stopped, because the first process saw a collapse"
+) -> None:
+    """Stop this process if any process says so."""
+    if any(of_every_process(int(stop))):
+        raise UserError(why)
+
+
+def _collapsed(path: Path, step: int, kind: str | None, options: TrainOptions) -> str:
+    return (
+        f"{path}: stopped after step {step}: {kind} collapse in the last {options.patience} monitored "
+        "steps; see log.csv, change the recipe, or go on without --stop-on-collapse"
+    )
 
 
 def _warn(console: Console | None, step: int, kind: str) -> None:
@@ -202,10 +222,15 @@ def _resume(trainer: Trainer, wanted: Checkpoint, path: Path) -> int:
         if getattr(found, name) != getattr(wanted, name):
             raise CheckpointError(
                 f"{path}: holds a training with another {name} "
-                f"({_short(getattr(found, name))}); expected {_short(getattr(wanted, name))}; "
-                "give another --out, or the same options as before"
+                f"({_apart(getattr(found, name), getattr(wanted, name))}); give another --out, or "
+                "the same options as before"
             )
     optimiser = {n: t for n, t in found.tensors.items() if n.startswith("optimiser.")}
+    if not optimiser:
+        raise CheckpointError(
+            f"{path}: holds no optimiser state, so it cannot go on; expected what `pretrain` wrote, "
+            "not an exported encoder; give another --out"
+        )
     weights = {n: t for n, t in found.tensors.items() if n not in optimiser}
     checkpoints.fill(trainer.model, weights, path)
     trainer.restore_optimiser(optimiser)
@@ -222,7 +247,18 @@ def _agree(done: int, path: Path) -> None:
         )
 
 
+def _apart(found: object, wanted: object, field: str = "") -> str:
+    """Say where two values first differ, going down into recipes and their parts."""
+    if dataclasses.is_dataclass(found) and type(found) is type(wanted):
+        for each in dataclasses.fields(found):
+            one, other = getattr(found, each.name), getattr(wanted, each.name)
+            if one != other:
+                return _apart(one, other, f"{field}.{each.name}".lstrip("."))
+    return f"{field} {_short(found)}; now {_short(wanted)}".strip()
+
+
 def _short(value: object) -> str:
-    if isinstance(value, Recipe):
-        return f"{value.system} {value.preset}, {value.steps} steps"
-    return ", ".join(value) if isinstance(value, tuple) else str(value)[:12]
+    if dataclasses.is_dataclass(value):
+        return type(value).__name__
+    text = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."

@@ -19,6 +19,7 @@ from probe_bench.encoders.pretraining.losses.targets import TargetRule
 from probe_bench.encoders.pretraining.losses.views import ViewRule
 from probe_bench.encoders.pretraining.masking.masks import Grid, MaskSampler
 from probe_bench.encoders.pretraining.optimiser import OptimiserRule
+from probe_bench.encoders.pretraining.ranges import Count, NotNegative, Ranged
 from probe_bench.encoders.pretraining.teacher import EmaRule
 from probe_bench.errors import UserError
 
@@ -45,7 +46,7 @@ class EncoderShape(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Ranged):
     """One pretraining, part by part; schedules are fractions of `steps`.
 
     There are two pretexts. With `masks`, tokens of one clip are predicted from others of the same
@@ -88,16 +89,16 @@ class Recipe:
 
     system: str
     preset: str
-    sample_rate_hz: int = 16_000
-    crop_samples: int
-    batch_size: int
-    crops_per_clip: int = 1
-    excerpt_samples: int | None = None
-    steps: int
+    sample_rate_hz: Count = 16_000
+    crop_samples: Count
+    batch_size: Count
+    crops_per_clip: Count = 1
+    excerpt_samples: Count | None = None
+    steps: Count
     augment: Augment | None = None
     frontend: FrontendShape
     encoder: EncoderShape
-    position_scale: float = 1.0
+    position_scale: NotNegative = 1.0
     masks: MaskSampler | None = None
     hiding: Hiding = "drop"
     views: ViewRule | None = None
@@ -105,7 +106,7 @@ class Recipe:
     projector: ProjectorShape | None = None
     targets: TargetRule = field(default_factory=TargetRule)
     objective: Objective = "mse"
-    objective_weight: float = 1.0
+    objective_weight: NotNegative = 1.0
     regulariser: SigReg | RdmReg | None = None
     teacher: EmaRule | None = None
     stop_gradient: bool = True
@@ -115,16 +116,21 @@ class Recipe:
     pool_bands: bool = False
 
     def __post_init__(self) -> None:
+        try:
+            super().__post_init__()
+        except ValueError as error:
+            raise UserError(f"recipe {self.system} {self.preset}: {error}") from None
         for broken, problem in self._problems():
             if broken:
                 raise UserError(f"recipe {self.system} {self.preset}: {problem}")
 
     def _problems(self) -> list[tuple[bool, str]]:
         """Combinations that mean nothing, each with what to do."""
+        sines = 4 if self.grid.bands > 1 else 2  # sine and cosine, of time and of frequency
         return [
             (
                 (self.masks is None) == (self.views is None),
-                "expected either masks or views, found both or neither; remove or add one",
+                f"{'no masks and no' if self.masks is None else 'masks and'} views; expected one of them",
             ),
             (
                 self.views is not None and (self.predictor or self.teacher) is not None,
@@ -151,6 +157,10 @@ class Recipe:
                 f"crops or views of {self._shortest_samples} samples give no token; take longer ones",
             ),
             (
+                any(dim % sines for dim in self._widths),
+                f"encoder and predictor {self._widths} wide; positions need multiples of {sines}",
+            ),
+            (
                 self.masks is not None and self.hiding == "drop" and self.encoder.in_order,
                 "a Conformer needs every frame; hide by mask_token or after_encoder",
             ),
@@ -164,6 +174,12 @@ class Recipe:
                 "the rooms have more microphones than the front end; change one of them",
             ),
         ]
+
+    @property
+    def _widths(self) -> list[int]:
+        """Widths that carry positions; a predictor without a width has none."""
+        widths = [self.encoder.dim, getattr(self.predictor, "dim", None)]
+        return [dim for dim in widths if dim is not None]
 
     @property
     def _shortest_samples(self) -> int:
@@ -231,12 +247,19 @@ def part(kind: str) -> type[Any]:
 
     Raises:
         KeyError: If there is no such part.
+        UserError: If its module cannot be imported, or it is no dataclass.
     """
     module, _, name = kind.partition(":")
     try:
         found = getattr(importlib.import_module(_ROOT + module), name)
-    except (ImportError, AttributeError) as error:
+    except ImportError as error:
+        if f"{_ROOT}{module}.".startswith(f"{error.name}."):
+            raise KeyError(kind) from error
+        raise UserError(f"{kind}: its module cannot be imported ({error}); mend it") from error
+    except AttributeError as error:
         raise KeyError(kind) from error
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
-        raise KeyError(kind)
+        raise UserError(
+            f"{kind}: not a dataclass; expected a frozen dataclass of the part's fields"
+        )
     return found

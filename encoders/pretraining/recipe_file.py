@@ -67,8 +67,14 @@ def load_recipe(path: Path, preset: Callable[[str, str], Recipe]) -> Recipe:
     if not isinstance(base, str) or base.count("/") != 1:
         raise UserError(f'{path}: base is {base!r}; expected base = "SYSTEM/PRESET" as first line')
     system, _, name = base.partition("/")
-    recipe: Recipe = _changed(preset(system, name), changes, f"{path}")
-    return dataclasses.replace(recipe, preset=path.stem)
+    for given in ("system", "preset"):
+        if given in changes:
+            raise UserError(
+                f"{path}: {given} = {changes[given]!r}; the system is the base's, the preset the name of "
+                "the file; leave it out"
+            )
+    recipe: Recipe = _changed(preset(system, name), {"preset": path.stem, **changes}, f"{path}")
+    return recipe
 
 
 def _changed(value: Any, changes: Mapping[str, Any], where: str) -> Any:
@@ -110,10 +116,17 @@ def _made(change: Any, present: Any, where: str) -> Any:
             name: _value(field, None, hints.get(name, object), f"{where}.{name}")
             for name, field in fields.items()
         }
+        missing = [f.name for f in dataclasses.fields(cls) if _needed(f) and f.name not in blank]
+        if missing:
+            raise UserError(f"{where}: {kind} without {', '.join(missing)}; give it a value")
         return _built(lambda: cls(**blank), where)
     if not dataclasses.is_dataclass(present):
         raise UserError(f"{where}: the base has no such part; name a kind, e.g. kind = 'SpanMasks'")
     return _changed(present, fields, where)
+
+
+def _needed(field: "dataclasses.Field[Any]") -> bool:
+    return field.init and field.default is field.default_factory is dataclasses.MISSING
 
 
 def _part(kind: Any, where: str) -> type[Any]:

@@ -8,13 +8,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from probe_bench.encoders.pretraining.ranges import Positive, Ranged, Share
 from probe_bench.encoders.pretraining.schedule import ramp
 
 __all__ = ["EmaRule", "frozen_copy", "update_ema"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmaRule:
+class EmaRule(Ranged):
     """How the teacher follows the encoder.
 
     Attributes:
@@ -26,9 +27,9 @@ class EmaRule:
             student's own, detached (WavJEPA).
     """
 
-    start: float
-    end: float
-    ramp_fraction: float = 1.0
+    start: Share
+    end: Share
+    ramp_fraction: Positive = 1.0
     shape: Literal["linear", "cosine"] = "linear"
     covers: Literal["encoder", "transformer"] = "encoder"
 

@@ -89,15 +89,12 @@ class Trainer:
             self.optimiser.step()
         row: Row = {"step": step + 1} | _losses(output) | {"lr": lr, "grad_norm": norm.item()}
         if not all(math.isfinite(float(row[name])) for name in ("loss", "grad_norm")):
-            raise UserError(
-                f"step {step + 1}: loss {row['loss']}, gradient norm {row['grad_norm']}; expected "
-                "numbers; the training has diverged: lower the learning rate or clip the gradient"
-            )
+            raise _diverged(step, f"loss {row['loss']}, gradient norm {row['grad_norm']}")
         if isinstance(self.model, Jepa) and recipe.teacher is not None:
             row["ema"] = rate = recipe.teacher.rate(step, recipe.steps)
             with record_function("teacher"):
                 self.model.update_teacher(rate)
-        return row | self._monitor(batch, output) if monitored else row
+        return row | self._monitor(step, batch, output) if monitored else row
 
     def _clip(self) -> Tensor:
         """Return the gradient's norm; no pass over the gradients is spent where none is clipped."""
@@ -109,7 +106,7 @@ class Trainer:
         return norm
 
     @torch.no_grad()
-    def _monitor(self, batch: MaskedBatch | ViewBatch, output: StepOutput) -> Row:
+    def _monitor(self, step: int, batch: MaskedBatch | ViewBatch, output: StepOutput) -> Row:
         encoder = self.model.encoder
         encoder.eval()
         with self._precision():
@@ -118,6 +115,8 @@ class Trainer:
             if self.recipe.targets.final_norm:
                 last = encoder.transformer.norm(last)
         encoder.train()
+        if not (last.isfinite().all() and tokens.isfinite().all()):
+            raise _diverged(step, "features that are no numbers")
         return monitor(self.recipe, batch, output, stem=tokens.float(), encoder=last.float())
 
     @contextlib.contextmanager
@@ -148,6 +147,13 @@ class Trainer:
         for key, value in tensors.items():
             _, moment, name = key.split(".", 2)
             self.optimiser.state[names[name]][moment] = value.to(self.device)
+
+
+def _diverged(step: int, found: str) -> UserError:
+    return UserError(
+        f"step {step + 1}: {found}; expected numbers; the training has diverged: lower the learning "
+        "rate or clip the gradient"
+    )
 
 
 def _compile(model: nn.Module) -> None:

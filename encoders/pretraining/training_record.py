@@ -34,6 +34,7 @@ class TrainingRecord:
         state: The training's checkpoint without its tensors.
         device: Where it runs.
         compiled: Whether blocks are compiled.
+        masks: What the masks really hide.
         before_s: Seconds that earlier calls took.
         started_s: Clock at the start of this one.
     """
@@ -42,6 +43,7 @@ class TrainingRecord:
     state: Checkpoint
     device: str
     compiled: bool
+    masks: dict[str, Any] | None
     before_s: float = 0.0
     started_s: float = field(default_factory=time.monotonic)
 
@@ -52,7 +54,14 @@ class TrainingRecord:
         """Go on counting seconds where an earlier call stopped."""
         path = folder / "pretrain.json"
         before_s = json.loads(path.read_text())["seconds"] if done and path.exists() else 0.0
-        return cls(path=path, state=state, device=device, compiled=compiled, before_s=before_s)
+        return cls(
+            path=path,
+            state=state,
+            device=device,
+            compiled=compiled,
+            masks=realised_masks(state.recipe),
+            before_s=before_s,
+        )
 
     def write(self, step: int) -> None:
         """Write what holds after `step` steps, atomically."""
@@ -62,7 +71,7 @@ class TrainingRecord:
             "seed": self.state.seed,
             "corpora": list(self.state.corpora),
             "audio_sha256": self.state.audio_sha256,
-            "masks": realised_masks(self.state.recipe),
+            "masks": self.masks,
             "seconds": round(self.before_s + time.monotonic() - self.started_s, 1),
             "machine": {
                 "device": self.device,
@@ -78,20 +87,20 @@ class TrainingRecord:
         temporary.replace(self.path)
 
 
-def realised_masks(recipe: Recipe, progress: float = 1.0) -> dict[str, Any] | None:
+def realised_masks(recipe: Recipe) -> dict[str, Any] | None:
     """Draw masks and say what they do: shares of tokens, and hidden gaps by their length in ms.
 
     Args:
         recipe: Whose masks; None is returned where there are none.
-        progress: Part of the training that is done; matters to a curriculum.
     """
     if recipe.masks is None:
         return None
     rng = np.random.default_rng(0)
-    batch = min(recipe.batch_size, 32)
+    batch = min(recipe.batch_size, 8)  # samplers draw sizes for whole batches: many small ones
+    batches = -(-_CLIPS // batch)
     draws = [
-        recipe.masks.sample(batch, recipe.grid, rng, progress=progress)
-        for _ in range(-(-_CLIPS // batch))
+        recipe.masks.sample(batch, recipe.grid, rng, progress=(number + 0.5) / batches)
+        for number in range(batches)
     ]
     rate_hz = float(frame_rate_hz(recipe.frontend, recipe.sample_rate_hz))
     groups = max(masks.targets.shape[1] for masks in draws)

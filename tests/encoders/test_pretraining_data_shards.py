@@ -21,7 +21,7 @@ from probe_bench.encoders.pretraining.data.shard_index import Member, index_shar
 from probe_bench.encoders.pretraining.data.shard_writer import write_shards
 from probe_bench.encoders.pretraining.data.shards import Shards
 from probe_bench.encoders.pretraining.data.sources import plan
-from probe_bench.errors import CorpusError, UserError
+from probe_bench.errors import AudioError, CorpusError, UserError
 
 RATE_HZ = 16_000
 
@@ -192,9 +192,15 @@ def test_shards_are_plain_webdataset_tars_and_the_same_bytes_each_time(
     assert list(members) != sorted(members)  # shuffled before they are divided
     expected = {f"{i:09d}.wav": path.read_bytes() for i, path in enumerate(paths)}
     assert members == expected
+    assert write_shards(paths, tmp_path / "one", shard_bytes=8_000) == one
+    with pytest.raises(CorpusError, match=r"shards-000001\.tar: is of another packing"):
+        write_shards(paths[:2], tmp_path / "one", shard_bytes=8_000)
     with pytest.raises(CorpusError, match="no recordings to write"):
         write_shards([], tmp_path / "none")
-    with pytest.raises(CorpusError, match="gone"):
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(AudioError, match=r"text\.wav: not readable as audio"):
+        write_shards([*paths, tmp_path / "text.wav"], tmp_path / "none")
+    with pytest.raises(AudioError, match="gone"):
         write_shards([tmp_path / "gone.wav"], tmp_path / "none")
 
 

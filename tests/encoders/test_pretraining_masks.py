@@ -88,7 +88,7 @@ def test_context_keeps_its_least_share_and_no_target() -> None:
 
 
 def test_a_hopeless_setting_ends_with_the_best_draw() -> None:
-    sampler = SpanMasks(context_probability=5.0, min_context=0.99, max_draws=5)
+    sampler = SpanMasks(context_probability=1.0, min_context=0.99, max_draws=5)
     masks = sampler.sample(2, Grid(frames=50), _rng())
     assert masks.context.shape == (2, 50)
 

@@ -237,6 +237,8 @@ def test_a_collapse_can_stop_the_training_and_leaves_its_checkpoint(tmp_path: Pa
     assert 15 <= steps.iloc[-1] < 100
     assert f"after step {steps.iloc[-1]}:" in str(stopped.value)
     assert (tmp_path / "checkpoint.safetensors").exists()
+    with pytest.raises(UserError, match=rf"after step {steps.iloc[-1]}: constant collapse"):
+        train(collapsing(steps=500), wandering_tones(), options)  # not one step further
 
 
 @pytest.mark.usefixtures("clean_cache")

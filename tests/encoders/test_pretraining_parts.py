@@ -12,7 +12,6 @@ from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
 from probe_bench.encoders.pretraining.losses.objective import token_loss
 from probe_bench.encoders.pretraining.losses.targets import (
     TargetRule,
-    build_targets,
     normalise,
     standardise_tokens,
 )
@@ -55,7 +54,7 @@ def test_channel_and_layer_norm_agree_with_loops(layers: list[Tensor]) -> None:
 
 
 def test_targets_average_the_last_layers(layers: list[Tensor]) -> None:
-    got = build_targets(layers, TargetRule(top_k=3, normalisation="layer"))
+    got = TargetRule(top_k=3, normalisation="layer").build(layers)
     expected = sum(normalise(x, "layer") for x in layers[1:]) / 3
     torch.testing.assert_close(got, expected)
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from probe_bench.encoders.pretraining.data.tape import Tape, load_tape
 from probe_bench.encoders.pretraining.inference import load_encoder
 from probe_bench.encoders.pretraining.jepa import Jepa, MaskedBatch
 from probe_bench.encoders.pretraining.losses.targets import TargetRule
-from probe_bench.encoders.pretraining.masking.masks import mask_of, select
+from probe_bench.encoders.pretraining.masking.masks import Masks, mask_of, select
 from probe_bench.encoders.pretraining.masking.samplers import MultiMasks, PatchMasks
 from probe_bench.encoders.pretraining.monitors import Row
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
@@ -435,8 +435,12 @@ def test_dropped_keys_are_drawn_in_training_only() -> None:
     torch.manual_seed(0)
     one, two = module(x)[-1], module(x)[-1]
     assert not torch.allclose(one, two)
-    everything = dataclasses.replace(shape, key_drop=0.999).build()
-    assert torch.isfinite(everything(x)[-1]).all()  # one key is always left
+    everything = dataclasses.replace(shape, key_drop=0.99).build()
+    short = torch.arange(12) < torch.tensor([[2], [12]])
+    for _ in range(20):  # a clip that would lose every key keeps them
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.isfinite(everything(x)[-1]).all()
+            assert torch.isfinite(everything(x, short)[-1]).all()
 
 
 def test_dropped_keys_are_the_stated_share_and_never_padding() -> None:
@@ -521,8 +525,11 @@ def test_too_little_audio_is_refused(make_corpus: Callable[..., Corpus]) -> None
 
 def test_another_recipe_seed_or_corpus_in_the_folder_is_refused(trained: Path, tape: Tape) -> None:
     options = TrainOptions(out=trained.parent)
-    with pytest.raises(CheckpointError, match=r"another recipe .*2 steps.*expected .*3 steps"):
+    with pytest.raises(CheckpointError, match=r"another recipe \(steps 2; now 3\)"):
         train(micro("wavjepa", steps=3), tape, options)
+    masks = dataclasses.replace(micro("wavjepa").masks, span=3)  # type: ignore[type-var]
+    with pytest.raises(CheckpointError, match=r"another recipe \(masks\.span 8; now 3\)"):
+        train(micro("wavjepa", steps=2, masks=masks), tape, options)
     with pytest.raises(CheckpointError, match="another seed"):
         train(micro("wavjepa", steps=2), tape, dataclasses.replace(options, seed=1))
     with pytest.raises(CheckpointError, match="another audio_sha256"):
@@ -530,6 +537,74 @@ def test_another_recipe_seed_or_corpus_in_the_folder_is_refused(trained: Path, t
     before = trained.read_bytes()
     assert train(micro("wavjepa", steps=2), tape, options) == trained
     assert trained.read_bytes() == before
+
+
+def test_an_exported_encoder_is_not_trained_on(trained: Path, tape: Tape, tmp_path: Path) -> None:
+    read = checkpoints.read(trained)
+    weights = {n: t for n, t in read.tensors.items() if not n.startswith("optimiser.")}
+    checkpoints.write(
+        dataclasses.replace(read, step=1, tensors=weights), tmp_path / "checkpoint.safetensors"
+    )
+    with pytest.raises(CheckpointError, match="holds no optimiser state"):
+        train(micro("wavjepa", steps=2), tape, TrainOptions(out=tmp_path))
+
+
+def test_whoever_may_read_the_folder_may_read_the_checkpoint(trained: Path) -> None:
+    assert trained.stat().st_mode & 0o777 == trained.parent.stat().st_mode & 0o666
+
+
+def test_one_crop_is_no_batch(tape: Tape, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a batch of 1 over 1 processes; expected two crops"):
+        train(micro("wavjepa", batch_size=1), tape, TrainOptions(out=tmp_path))
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedMasks:
+    """Always the same masks, sensible or not."""
+
+    context: Tensor
+    targets: Tensor
+
+    def sample(self, *_: object, **__: object) -> Masks:
+        """Give them."""
+        return Masks(context=self.context, targets=self.targets)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("shape", r"drew 4 rows of 5 tokens; expected copies of 4 rows of \d+ tokens"),
+        ("blind", "drew a clip without a visible token"),
+        ("seen", "drew a visible token is a target"),
+    ],
+)
+def test_senseless_masks_are_refused(fault: str, said: str, tape: Tape) -> None:
+    recipe = micro("wavjepa")
+    tokens = 5 if fault == "shape" else recipe.grid.tokens
+    context = torch.zeros(4, tokens, dtype=torch.bool)
+    context[:, 0] = True
+    context[1, 0] = fault != "blind"
+    targets = ~context[:, None]
+    targets[2, 0, 0] = fault == "seen"
+    recipe = dataclasses.replace(recipe, masks=FixedMasks(context, targets))
+    with pytest.raises(UserError, match=said):
+        BatchMaker(recipe=recipe, source=tape, seed=0)(0)
+
+
+class SignTargets(TargetRule):
+    """A target rule from outside."""
+
+    def build(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Signs of the last block."""
+        return outputs[-1].float().sign()
+
+
+def test_a_target_rule_of_ones_own_is_used(tape: Tape) -> None:
+    recipe = micro("audio-jepa")
+    own = dataclasses.replace(recipe, targets=SignTargets())
+    (_, [plain]), (_, [signs]) = (_steps(r, tape, 1) for r in (recipe, own))
+    assert 0.5 < float(signs["prediction"]) < 2
+    assert signs["prediction"] != plain["prediction"]
 
 
 def test_a_batch_that_holds_no_whole_clips_is_refused(tmp_path: Path, tape: Tape) -> None:

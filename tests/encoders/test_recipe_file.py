@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import probe_bench.encoders
 from probe_bench.encoders.pretraining.blocks.conformer import ConformerShape
 from probe_bench.encoders.pretraining.data.batches import BatchMaker
 from probe_bench.encoders.pretraining.data.tape import Tape
@@ -124,7 +125,7 @@ BAD = {
     'base = "wavjepa/tiny"\n[steps]\nkind = "EmaRule"\nstart = 0.9\nend = 1.0': (
         "steps: EmaRule; expected a whole number"
     ),
-    'base = "wavjepa/tiny"\n[regulariser]\nkind = "SigReg"': "missing .*'weight'",
+    'base = "wavjepa/tiny"\n[regulariser]\nkind = "SigReg"': "SigReg without weight",
     'base = "wavjepa/tiny"\n[regulariser]\nkind = "SigReg"\nweight = "a lot"': (
         r"regulariser\.weight: 'a lot'; expected a number"
     ),
@@ -148,15 +149,15 @@ def test_mistakes_are_one_line_that_names_the_file(text: str, tmp_path: Path) ->
 
 
 NONSENSE = {
-    'base = "wavjepa/tiny"\n[views]\nkind = "ViewRule"': "either masks or views",
-    'base = "wavjepa/tiny"\nmasks = "none"': "either masks or views",
+    'base = "wavjepa/tiny"\n[views]\nkind = "ViewRule"': "masks and views; expected one",
+    'base = "wavjepa/tiny"\nmasks = "none"': "no masks and no views; expected one",
     'base = "wavjepa/tiny"\nmasks = "none"\n[views]\nkind = "ViewRule"': "no predictor and no teac",
     'base = "wavjepa/tiny"\npredictor = "none"': "hiding 'drop' needs a predictor",
     'base = "wavjepa/tiny"\npredictor = "none"\nhiding = "after_encoder"': "needs a predictor",
     'base = "wavjepa/tiny"\nstop_gradient = false': "set teacher to none as well",
     'base = "wavjepa/tiny"\nteacher = "none"\nexport = "teacher"': "no teacher to export",
     'base = "wavjepa/tiny"\n[targets]\ntop_k = 9': "top_k is 9; expected 1 to 4 blocks",
-    'base = "wavjepa/tiny"\n[targets]\ntop_k = 0': "top_k is 0; expected 1 to 4 blocks",
+    'base = "wavjepa/tiny"\n[targets]\ntop_k = 0': "top_k is 0; expected at least 1",
     'base = "wavjepa/tiny"\ncrop_samples = 200': "200 samples give no token",
     'base = "lejepa/tiny"\n[views]\nlocal_share = 0.01': "samples give no token",
     'base = "density-jepa/tiny"\nhiding = "drop"': "a Conformer needs every frame",
@@ -165,6 +166,80 @@ NONSENSE = {
         "more microphones than the front end"
     ),
 }
+
+
+OUT_OF_RANGE = {
+    "wavjepa": [
+        "steps = 0", "steps = -5", "batch_size = 0", "crops_per_clip = 0", "objective_weight = -1",
+        "position_scale = nan", "sample_rate_hz = -16000",
+        "masks.span = -3", "masks.target_probability = 0", "masks.context_probability = 30",
+        "masks.max_draws = 0", "masks.groups = 0",
+        "optimiser.clip_norm = -1", "optimiser.lr = nan", "optimiser.betas = [2, 3]",
+        "optimiser.eps = -1", "optimiser.warmup_fraction = -1",
+        "teacher.start = 2", "teacher.ramp_fraction = -1",
+        "encoder.heads = 3", "encoder.heads = 0", "encoder.dim = 0", "encoder.depth = 0",
+        "encoder.mlp_ratio = -1", "encoder.key_drop = 2", "predictor.dim = 33",
+        "frontend.strides = [5, 2]", "frontend.strides = [5, 2, 2, 2, 2, 0]",
+        "frontend.channels = []", "frontend.smooth_start = 2", "frontend.microphones = 0",
+    ],
+    "audio-jepa": [
+        "masks.low = 0.7", "masks.high = 1.0", "frontend.hop_samples = 0", "frontend.bands = 0",
+        "frontend.patch_bands = 7", "frontend.patch_bands = 128", "frontend.std = 0",
+        "frontend.pad_frames = -5", "frontend.window_samples = 0", "encoder.dim = 130",
+    ],
+    "ijepa": ["masks.groups = 0", "masks.scale = [-0.1, 0.1]", "masks.aspect = [0, 1]"],
+    "lejepa": [
+        "views.global_share = 2", "views.global_views = 0", "regulariser.weight = -1",
+        "regulariser.knots = 1", "regulariser.limit = -3", "regulariser.directions = 0",
+        "projector.dim = 0", "augment.snr_db = [20, 0]", "augment.clean_share = 2",
+    ],
+    "lpjepa": ["regulariser.shape = 0", "regulariser.projections = 0"],
+    "wavjepa-nat": ["augment.rt60_s = [0, 0]", "augment.rt60_s = [-1, -0.5]"],
+    "density-jepa": [
+        "masks.ratio = 0", "masks.ratio = 5", "masks.min_span = 0", "masks.min_span = 50",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("system", "line"), [(s, line) for s, lines in OUT_OF_RANGE.items() for line in lines]
+)
+def test_numbers_that_mean_nothing_are_refused(system: str, line: str, tmp_path: Path) -> None:
+    name, _, value = line.rpartition(" = ")
+    field = name.rpartition(".")[2]
+    with pytest.raises(UserError, match=r"expected|need|multiple") as refused:
+        _recipe(tmp_path, f'base = "{system}/tiny"\n{line}')
+    said = str(refused.value)
+    assert "\n" not in said
+    assert field in said or "wide" in said or "channels" in said
+    assert "mine" in said
+    assert value
+
+
+def test_system_and_preset_are_not_for_the_file_to_say(tmp_path: Path) -> None:
+    for line in ('system = "foo"', 'preset = "foo"'):
+        with pytest.raises(
+            UserError, match=r"'foo'; the system is the base's, the preset the name"
+        ):
+            _recipe(tmp_path, f'base = "wavjepa/tiny"\n{line}')
+
+
+def test_a_part_that_cannot_be_had_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "probe_bench.encoders.__path__", [*probe_bench.encoders.__path__, str(tmp_path)]
+    )
+    (tmp_path / "broken_part.py").write_text("import nowhere_to_be_found")
+    (tmp_path / "plain_part.py").write_text("class Plain: pass")
+    for kind, said in (
+        ("broken_part:M", "cannot be imported .*nowhere_to_be_found"),
+        ("plain_part:Plain", "not a dataclass"),
+        ("plain_part:Missing", "no kind 'plain_part:Missing'"),
+        ("no_part:M", "no kind 'no_part:M'"),
+    ):
+        with pytest.raises(UserError, match=said):
+            _recipe(tmp_path, f'base = "wavjepa/tiny"\n[masks]\nkind = "{kind}"')
 
 
 @pytest.mark.parametrize("text", NONSENSE)

@@ -6,7 +6,7 @@ and norms cannot be chosen. Where those are the same, the outputs are the same (
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -14,12 +14,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.blocks.stack import BlockStack
+from probe_bench.encoders.pretraining.ranges import Count, Odd, Positive, Range, Ranged
 
 __all__ = ["Conformer", "ConformerShape"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConformerShape:
+class ConformerShape(Ranged):
     """Geometry of a Conformer; tokens are frames in order, one band, none left out.
 
     Attributes:
@@ -35,23 +36,21 @@ class ConformerShape:
         final_norm: Layer norm after the last block, whose output is layer-normed already.
     """
 
-    dim: int
-    depth: int
-    heads: int
-    kernel: int = 31
-    mlp_ratio: float = 4.0
-    dropout: float = 0.0
+    dim: Count
+    depth: Count
+    heads: Count
+    kernel: Annotated[Count, Odd()] = 31
+    mlp_ratio: Positive = 4.0
+    dropout: Annotated[float, Range(0, 0.99)] = 0.0
     activation: Literal["silu", "gelu"] = "silu"
     norm: Literal["frame", "clip"] = "frame"
     final_norm: bool = False
     in_order: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.dim % self.heads or self.kernel % 2 == 0:
-            raise ValueError(
-                f"dim {self.dim}, heads {self.heads}, kernel {self.kernel}: expected a dim that is "
-                "a multiple of heads and an odd kernel"
-            )
+        super().__post_init__()
+        if self.dim % self.heads:
+            raise ValueError(f"dim is {self.dim}; expected a multiple of heads, {self.heads}")
 
     def build(self) -> "Conformer":
         """Make the module."""

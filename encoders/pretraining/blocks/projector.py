@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.gather import all_sum, n_rows
+from probe_bench.encoders.pretraining.ranges import Count, Ranged
 
 __all__ = ["GatheredBatchNorm", "Projector", "ProjectorShape"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProjectorShape:
+class ProjectorShape(Ranged):
     """Geometry of a projector.
 
     Attributes:
@@ -23,8 +24,8 @@ class ProjectorShape:
         rectify: End in a ReLU (Rectified LpJEPA, where it is essential).
     """
 
-    dim: int
-    hidden: tuple[int, ...] = ()
+    dim: Count
+    hidden: tuple[Count, ...] = ()
     norm: Literal["batch", "none"] = "batch"
     rectify: bool = False
 

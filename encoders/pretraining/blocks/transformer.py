@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.blocks.stack import BlockStack
 from probe_bench.encoders.pretraining.masking.masks import Grid
+from probe_bench.encoders.pretraining.ranges import Count, Positive, Range, Ranged
 
 __all__ = ["Transformer", "TransformerShape", "sincos_positions"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformerShape:
+class TransformerShape(Ranged):
     """Geometry of a transformer.
 
     Attributes:
@@ -27,19 +28,24 @@ class TransformerShape:
         norm: Layer norm before (ViT) or after (WavJEPA) each residual branch.
         norm_eps: Epsilon of the norms in the blocks.
         final_norm: Norm after the last block.
-        key_drop: Share of tokens, drawn for every block and clip, that no other token may attend to
-            in training (A-JEPA's regularised masking, arXiv 2311.15830).
+        key_drop: Share of tokens, drawn for every block and clip, that no token may attend to in
+            training (A-JEPA's regularised masking, arXiv 2311.15830).
     """
 
-    dim: int
-    depth: int
-    heads: int
-    mlp_ratio: float = 4.0
+    dim: Count
+    depth: Count
+    heads: Count
+    mlp_ratio: Positive = 4.0
     norm: Literal["pre", "post"] = "pre"
-    norm_eps: float = 1e-5
+    norm_eps: Positive = 1e-5
     final_norm: bool = True
-    key_drop: float = 0.0
+    key_drop: Annotated[float, Range(0, 0.99)] = 0.0
     in_order: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dim % self.heads:
+            raise ValueError(f"dim is {self.dim}; expected a multiple of heads, {self.heads}")
 
     def build(self) -> "Transformer":
         """Make the module."""
@@ -176,8 +182,10 @@ class Transformer(BlockStack):
         """
         if self.training and self.key_drop:
             kept = torch.rand(like.shape[:2], device=like.device) >= self.key_drop
-            kept[:, 0] |= ~kept.any(1)
-            valid = kept if valid is None else kept & valid
+            kept = kept if valid is None else kept & valid
+            # A clip that would lose every key keeps them all: no attention can be empty.
+            blank = ~kept.any(1, keepdim=True)
+            valid = kept | (blank if valid is None else blank & valid)
         return None if valid is None else valid[:, None, None, :]
 
 

@@ -1,11 +1,21 @@
 """Waveform augmentation: level, background and rooms, drawn for every clip by itself."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from probe_bench.encoders.pretraining.ranges import (
+    NotNegative,
+    Positive,
+    Range,
+    Ranged,
+    Rising,
+    Share,
+)
 
 __all__ = ["Augment", "add_background", "binaural_room", "convolve"]
 
@@ -14,22 +24,23 @@ _EAR_LEVEL_DB = 6.0  # largest level difference
 
 
 @dataclass(frozen=True, kw_only=True)
-class Augment:
+class Augment(Ranged):
     """What is done to a clip before an encoder sees it; everything is off by default.
 
     Attributes:
-        gain_db: Largest change of level, up or down.
+        gain_db: Largest change of level, up or down; the front ends that bring every crop to one level
+            undo it.
         snr_db: Least and largest ratio of the clip to a background, another piece of the corpus.
         rt60_s: Least and largest reverberation time of the room around it.
         microphones: 1, or 2 for the ears of a head in that room (WavJEPA-Nat).
         clean_share: Share of the clips that stay dry and without background.
     """
 
-    gain_db: float = 0.0
-    snr_db: tuple[float, float] | None = None
-    rt60_s: tuple[float, float] | None = None
-    microphones: int = 1
-    clean_share: float = 0.0
+    gain_db: NotNegative = 0.0
+    snr_db: Annotated[tuple[float, float], Rising()] | None = None
+    rt60_s: Annotated[tuple[Positive, Positive], Rising()] | None = None
+    microphones: Annotated[int, Range(1, 2)] = 1
+    clean_share: Share = 0.0
 
     def apply(
         self,

@@ -11,6 +11,7 @@ from probe_bench.encoders.pretraining.jepa import MaskedBatch
 from probe_bench.encoders.pretraining.losses.views import cut_views
 from probe_bench.encoders.pretraining.masking.masks import Masks, select
 from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.errors import UserError
 
 __all__ = ["BatchMaker", "seed_of"]
 
@@ -74,6 +75,7 @@ class BatchMaker:
         masks = recipe.masks.sample(
             recipe.batch_size, recipe.grid, rng, progress=step / recipe.steps
         )
+        _refuse_senseless(masks, recipe)
         # Rows hold all clips once for every copy: each copy is shared out by itself.
         context = masks.context.view(-1, recipe.batch_size, recipe.grid.tokens)[:, self._mine]
         targets = masks.targets.view(-1, recipe.batch_size, *masks.targets.shape[1:])[:, self._mine]
@@ -96,6 +98,21 @@ class BatchMaker:
     def _clip_rngs(self, step: int, stream: int) -> list[np.random.Generator]:
         clips = range(self.recipe.batch_size)[self._mine]
         return [np.random.default_rng((self.seed, step, stream, clip)) for clip in clips]
+
+
+def _refuse_senseless(masks: Masks, recipe: Recipe) -> None:
+    """Refuse masks that no training can use, whoever's sampler drew them."""
+    rows, tokens = masks.context.shape
+    if rows % recipe.batch_size or tokens != recipe.grid.tokens:
+        problem = f"{rows} rows of {tokens} tokens; expected copies of {recipe.batch_size} rows of "
+        problem += f"{recipe.grid.tokens} tokens"
+    elif not masks.context.any(1).all():
+        problem = "a clip without a visible token; hide less"
+    elif (masks.targets & masks.context[:, None]).any():
+        problem = "a visible token is a target; hide what is predicted"
+    else:
+        return
+    raise UserError(f"{type(recipe.masks).__name__} drew {problem}")
 
 
 def seed_of(seed: int, step: int, rank: int) -> int:

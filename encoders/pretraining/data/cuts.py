@@ -3,8 +3,7 @@
 A source of training audio is thought of as one tape with all its clips one after the other, at the
 rate of training. A *cut* is the position of a crop's first sample on that tape, so the cuts of a
 batch are an array of integers: cheap to draw, to compare, to send to a worker, and to share out
-between ranks (`cuts[rank::world]`; where one clip gives several crops, contiguous parts instead, so
-that a clip is decoded on one rank only).
+between ranks, in contiguous parts, so that a clip that gives several crops is decoded on one only.
 
 Drawing is a pure function of (seed, step): resuming needs no stored position.
 """

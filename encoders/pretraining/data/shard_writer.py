@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from probe_bench.encoders.pretraining.data.decoding import read_header
 from probe_bench.errors import CorpusError
 
 __all__ = ["write_shards"]
@@ -29,17 +30,28 @@ def write_shards(
         The shards.
 
     Raises:
-        CorpusError: If there are no files or one cannot be read, or the folder cannot be written.
+        CorpusError: If there are no files or one cannot be read, or the folder cannot be written or
+            holds shards beyond these.
+        AudioError: If a recording's header is not usable.
     """
     if not files:
         raise CorpusError(f"{folder}: no recordings to write; expected at least one file")
+    for path in files:
+        read_header(str(path), str(path))
     order = np.arange(len(files))
     order = order if seed is None else np.random.default_rng(seed).permutation(order)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        divided = list(_divide(files, order, shard_bytes))
+        paths = [folder / f"shards-{number:06d}.tar" for number in range(len(divided))]
+        others = sorted(set(folder.glob("shards-*.tar")) - set(paths))
+        if others:
+            raise CorpusError(
+                f"{others[0]}: is of another packing, whose recordings would be mixed in; expected "
+                f"a folder without it; remove it or write elsewhere"
+            )
         return [
-            _write_shard(files, members, folder / f"shards-{number:06d}.tar")
-            for number, members in enumerate(_divide(files, order, shard_bytes))
+            _write_shard(files, members, path) for members, path in zip(divided, paths, strict=True)
         ]
     except OSError as error:
         raise CorpusError(

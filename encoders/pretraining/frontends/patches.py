@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.frontends.frontend import Frontend, standardise
+from probe_bench.encoders.pretraining.ranges import Count, Positive, Ranged, Whole
 from probe_bench.logmel import kaldi_log_mel, log_mel
 
 __all__ = ["MelPatches", "MelPatchesShape", "bring_to_peak"]
@@ -18,7 +19,7 @@ _SPECTROGRAMS: Mapping[str, Callable[..., Tensor]] = {"slaney": log_mel, "kaldi"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MelPatchesShape:
+class MelPatchesShape(Ranged):
     """Geometry of the log-mel spectrogram and its patches.
 
     Attributes:
@@ -35,16 +36,23 @@ class MelPatchesShape:
             need 256), so that the last patch may hold less sound than the others.
     """
 
-    bands: int
-    hop_samples: int
-    window_samples: int
-    patch_frames: int
-    patch_bands: int
+    bands: Count
+    hop_samples: Count
+    window_samples: Count
+    patch_frames: Count
+    patch_bands: Count
     mean: float = 0.0
-    std: float = 1.0
+    std: Positive = 1.0
     spectrogram: Literal["slaney", "kaldi"] = "slaney"
     level: Literal["standardise", "peak"] = "standardise"
-    pad_frames: int = 0
+    pad_frames: Whole = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bands % self.patch_bands:
+            raise ValueError(
+                f"patch_bands is {self.patch_bands}; expected a divisor of bands, {self.bands}"
+            )
 
     @property
     def receptive_field_samples(self) -> int:

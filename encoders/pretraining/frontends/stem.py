@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import accumulate
 from math import prod
 from operator import mul
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -13,12 +14,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.frontends.frontend import Frontend, standardise
+from probe_bench.encoders.pretraining.ranges import Count, Range, Ranged, Share
 
 __all__ = ["ConvStem", "ConvStemShape"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvStemShape:
+class ConvStemShape(Ranged):
     """Convolutions without padding or bias, GELU after each, channel-wise group norm on the first.
 
     Attributes:
@@ -32,11 +34,20 @@ class ConvStemShape:
             frame; norm and projection are shared (WavJEPA-Nat: 2).
     """
 
-    channels: Sequence[int] = (512,) * 6
-    kernels: Sequence[int] = (10, 3, 3, 3, 3, 2)
-    strides: Sequence[int] = (5, 2, 2, 2, 2, 2)
-    smooth_start: float = 0.0
-    microphones: int = 1
+    channels: Sequence[Count] = (512,) * 6
+    kernels: Sequence[Count] = (10, 3, 3, 3, 3, 2)
+    strides: Sequence[Count] = (5, 2, 2, 2, 2, 2)
+    smooth_start: Share = 0.0
+    microphones: Annotated[int, Range(1, 2)] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        lengths = {len(self.channels), len(self.kernels), len(self.strides)}
+        if len(lengths) > 1 or lengths == {0}:
+            raise ValueError(
+                f"{len(self.channels)} channels, {len(self.kernels)} kernels, {len(self.strides)} "
+                "strides; expected one of each for every convolution"
+            )
 
     @property
     def receptive_field_samples(self) -> int:

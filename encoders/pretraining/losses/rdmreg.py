@@ -15,12 +15,13 @@ from torch import Tensor
 
 from probe_bench.encoders.pretraining.gather import all_rows, n_rows, shared_generator
 from probe_bench.encoders.pretraining.losses.sigreg import unit_directions
+from probe_bench.encoders.pretraining.ranges import Count, NotNegative, Positive, Ranged
 
 __all__ = ["RdmReg", "nonzero_fraction", "rectified_sample", "sliced_wasserstein", "unit_scale"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RdmReg:
+class RdmReg(Ranged):
     """Settings of RDMReg.
 
     Attributes:
@@ -30,9 +31,9 @@ class RdmReg:
         mean: mu, in units of the target before rectification.
     """
 
-    weight: float
-    projections: int = 8192
-    shape: float = 1.0
+    weight: NotNegative
+    projections: Count = 8192
+    shape: Positive = 1.0
     mean: float = 0.0
 
     def penalty(self, embeddings: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:

@@ -12,6 +12,7 @@ its floor is not zero: under the null E[T] = sqrt(2 pi) - sqrt(2 pi / 3) = 1.059
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -19,12 +20,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probe_bench.encoders.pretraining.gather import all_sum, n_rows, shared_generator
+from probe_bench.encoders.pretraining.ranges import Count, NotNegative, Positive, Range, Ranged
 
 __all__ = ["SigReg", "epps_pulley", "epps_pulley_exact", "sigreg", "unit_directions"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SigReg:
+class SigReg(Ranged):
     """Settings of SIGReg.
 
     Attributes:
@@ -34,10 +36,10 @@ class SigReg:
         limit: The quadrature runs over [0, limit] and is doubled.
     """
 
-    weight: float
-    directions: int = 1024
-    knots: int = 17
-    limit: float = 3.0
+    weight: NotNegative
+    directions: Count = 1024
+    knots: Annotated[int, Range(2)] = 17
+    limit: Positive = 3.0
 
     def penalty(self, embeddings: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
         """Compute the unweighted term; directions are seeded from torch's global generator."""

@@ -9,13 +9,15 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Normalisation", "TargetRule", "build_targets", "normalise", "standardise_tokens"]
+from probe_bench.encoders.pretraining.ranges import Count, Ranged
+
+__all__ = ["Normalisation", "TargetRule", "normalise", "standardise_tokens"]
 
 Normalisation = Literal["instance", "channel", "layer", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetRule:
+class TargetRule(Ranged):
     """How targets are made.
 
     Attributes:
@@ -25,19 +27,21 @@ class TargetRule:
         standardise: Standardise every target token over its features after the average.
     """
 
-    top_k: int = 1
+    top_k: Count = 1
     normalisation: Normalisation = "none"
     final_norm: bool = False
     standardise: bool = False
 
+    def build(
+        self, outputs: Sequence[Float[Tensor, "batch tokens dim"]]
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Average the last `top_k` normalised outputs, in float32.
 
-def build_targets(
-    outputs: Sequence[Float[Tensor, "batch tokens dim"]], rule: TargetRule
-) -> Float[Tensor, "batch tokens dim"]:
-    """Average the last `top_k` normalised outputs, in float32."""
-    chosen = [normalise(x.float(), rule.normalisation) for x in outputs[-rule.top_k :]]
-    mean = torch.stack(chosen).mean(0) if len(chosen) > 1 else chosen[0]
-    return standardise_tokens(mean) if rule.standardise else mean
+        A rule of another kind is a frozen dataclass below this one with a `build` of its own.
+        """
+        chosen = [normalise(x.float(), self.normalisation) for x in outputs[-self.top_k :]]
+        mean = torch.stack(chosen).mean(0) if len(chosen) > 1 else chosen[0]
+        return standardise_tokens(mean) if self.standardise else mean
 
 
 def normalise(

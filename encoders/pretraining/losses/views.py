@@ -7,11 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from probe_bench.encoders.pretraining.ranges import Count, PositiveShare, Ranged, Whole
+
 __all__ = ["ViewRule", "agreement", "cut_views"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewRule:
+class ViewRule(Ranged):
     """How views are cut from a clip.
 
     Attributes:
@@ -21,10 +23,10 @@ class ViewRule:
         local_share: Length of a short view as a share of the clip.
     """
 
-    global_views: int = 2
-    global_share: float = 0.75
-    local_views: int = 6
-    local_share: float = 0.25
+    global_views: Count = 2
+    global_share: PositiveShare = 0.75
+    local_views: Whole = 6
+    local_share: PositiveShare = 0.25
 
     def lengths(self, samples: int) -> list[int]:
         """Samples of every view, long ones first."""

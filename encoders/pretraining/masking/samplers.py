@@ -6,11 +6,21 @@ What it says (spans, scales) is nominal; `mask_statistics` measures what comes o
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 
 from probe_bench.encoders.pretraining.masking.masks import Grid, Masks, MaskSampler
+from probe_bench.encoders.pretraining.ranges import (
+    Count,
+    Positive,
+    PositiveShare,
+    Range,
+    Ranged,
+    Rising,
+    Share,
+)
 from probe_bench.errors import UserError
 
 __all__ = [
@@ -26,14 +36,15 @@ _DRAWS = 100  # of the targets of one clip, until they leave room for a context
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpanMasks:
+class SpanMasks(Ranged):
     """WavJEPA's time spans (arXiv 2509.23238, published masker).
 
     Each of `groups` target groups is the union of `int(p * N / span + U)` spans whose starts are
     drawn without replacement from [0, N - span); spans may overlap. The context is the *complement*
     of a further set of spans, less every group's targets, drawn again until at least `min_context`
-    of the frames are visible. After `max_draws` failures the last draw with any visible frame
-    stands, so that a hopeless setting is slow but not endless.
+    of the frames are visible. After `max_draws` failures the draw with the most visible frames
+    stands, so that a hopeless setting is slow but not endless. As published, the last frame is never
+    under a span.
 
     Attributes:
         span: Frames in a span.
@@ -42,17 +53,18 @@ class SpanMasks:
         context_probability: The same for the spans taken *out* of the context.
         min_context: Least share of visible frames.
         predict_hidden: One group that holds every hidden frame, in place of spans of its own
-            (GLaS-JEPA, data2vec); the spans are then `context_probability` alone.
+            (GLaS-JEPA, data2vec); then `context_probability` alone decides, not `groups` and
+            `target_probability`.
         max_draws: Attempts for one sample.
     """
 
-    span: int = 10
-    groups: int = 4
-    target_probability: float = 0.25
-    context_probability: float = 0.65
-    min_context: float = 0.1
+    span: Count = 10
+    groups: Count = 4
+    target_probability: PositiveShare = 0.25
+    context_probability: PositiveShare = 0.65
+    min_context: Share = 0.1
     predict_hidden: bool = False
-    max_draws: int = 1000
+    max_draws: Count = 1000
 
     def sample(
         self,
@@ -98,7 +110,7 @@ class SpanMasks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchMasks:
+class PatchMasks(Ranged):
     """Unstructured random patches (Audio-JEPA, arXiv 2507.02915, section 3).
 
     One ratio a batch, one permutation a sample; what is not hidden is the context.
@@ -108,8 +120,15 @@ class PatchMasks:
         high: Largest share of hidden patches.
     """
 
-    low: float = 0.4
-    high: float = 0.6
+    low: Annotated[float, Range(0, 0.99, above=True)] = 0.4
+    high: Annotated[float, Range(0, 0.99, above=True)] = 0.6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low > self.high:
+            raise ValueError(
+                f"low is {self.low}, high {self.high}; expected the smaller number first"
+            )
 
     def sample(
         self,
@@ -127,7 +146,7 @@ class PatchMasks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlockMasks:
+class BlockMasks(Ranged):
     """Rectangles of the time-frequency grid (I-JEPA, arXiv 2301.08243; V-JEPA, arXiv 2404.08471).
 
     A target group is the union of `blocks` rectangles; the context is one large rectangle less all
@@ -146,12 +165,12 @@ class BlockMasks:
         min_keep: Least number of context tokens; targets that leave less are drawn again.
     """
 
-    groups: int = 4
-    blocks: int = 1
-    scale: tuple[float, float] = (0.15, 0.2)
-    aspect: tuple[float, float] = (0.75, 1.5)
-    context_scale: tuple[float, float] = (0.85, 1.0)
-    min_keep: int = 10
+    groups: Count = 4
+    blocks: Count = 1
+    scale: Annotated[tuple[PositiveShare, PositiveShare], Rising()] = (0.15, 0.2)
+    aspect: Annotated[tuple[Positive, Positive], Rising()] = (0.75, 1.5)
+    context_scale: Annotated[tuple[PositiveShare, PositiveShare], Rising()] = (0.85, 1.0)
+    min_keep: Count = 10
 
     def sample(
         self,
@@ -175,7 +194,7 @@ class BlockMasks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StripMasks:
+class StripMasks(Ranged):
     """Time-frequency-structured masks (A-JEPA, arXiv 2311.15830, the hard end of its curriculum).
 
     Each group is a strip of time over all bands together with a strip of bands over all time, so
@@ -190,10 +209,10 @@ class StripMasks:
         min_keep: Least number of context tokens; targets that leave less are drawn again.
     """
 
-    groups: int = 3
-    scale: tuple[float, float] = (0.05, 0.075)
-    context_scale: tuple[float, float] = (0.85, 1.0)
-    min_keep: int = 10
+    groups: Count = 3
+    scale: Annotated[tuple[PositiveShare, PositiveShare], Rising()] = (0.05, 0.075)
+    context_scale: Annotated[tuple[PositiveShare, PositiveShare], Rising()] = (0.85, 1.0)
+    min_keep: Count = 10
 
     def sample(
         self,
@@ -218,7 +237,7 @@ class StripMasks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurriculumMasks:
+class CurriculumMasks(Ranged):
     """From easy masks to hard ones (A-JEPA, arXiv 2311.15830, Algorithm 1).
 
     A batch is hard with probability min(1, sqrt(s (1 - c0^2) / S + c0^2)) at step s of S.
@@ -231,7 +250,7 @@ class CurriculumMasks:
 
     easy: MaskSampler
     hard: MaskSampler
-    start: float = 0.01
+    start: Share = 0.01
 
     def probability(self, progress: float) -> float:
         """Probability of a hard batch when `progress` of the training is done."""
@@ -255,11 +274,17 @@ class MultiMasks:
 
     samplers: tuple[MaskSampler, ...]
 
+    def __post_init__(self) -> None:
+        if not self.samplers:
+            raise ValueError("samplers is empty; expected at least one")
+
     def sample(
         self, batch: int, grid: Grid, rng: np.random.Generator, *, progress: float = 0.0
     ) -> Masks:
         """Stack the samplers' rows: all clips under the first, then all under the second ..."""
         drawn = [s.sample(batch, grid, rng, progress=progress) for s in self.samplers]
+        if len({masks.targets.shape[1] for masks in drawn}) > 1:
+            raise UserError("masks: samplers of different numbers of groups; give them the same")
         return Masks(
             context=torch.cat([masks.context for masks in drawn]),
             targets=torch.cat([masks.targets for masks in drawn]),
