@@ -6,19 +6,18 @@ alone.
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from probe_bench.encoders.density_jepa.codec import CodecRecipe
 from probe_bench.encoders.pretraining import checkpoint as encoders
 from probe_bench.encoders.pretraining.recipe import Recipe, from_json, to_json
+from probe_bench.encoders.pretraining.tensor_file import write_tensors
 from probe_bench.errors import CheckpointError, UserError
 
 __all__ = ["CodecCheckpoint", "export_codec", "export_encoder", "part", "read", "write"]
@@ -55,12 +54,8 @@ def write(checkpoint: CodecCheckpoint, path: Path) -> None:
     """Write atomically: after a kill at any moment the old or the new file stands whole."""
     fields = dataclasses.fields(checkpoint)
     config = {f.name: to_json(getattr(checkpoint, f.name)) for f in fields if f.name != "tensors"}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
-    save_file(tensors, temporary, {"format": _FORMAT, "config": json.dumps(config, sort_keys=True)})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    about = {"format": _FORMAT, "config": json.dumps(config, sort_keys=True)}
+    write_tensors(checkpoint.tensors, path, about)
 
 
 def read(path: Path) -> CodecCheckpoint:

@@ -9,11 +9,11 @@ import soundfile
 import torch
 from jaxtyping import Int
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from probe_bench import audio
 from probe_bench.encoders.density_jepa.tokenizer import Tokenizer
+from probe_bench.encoders.pretraining.tensor_file import write_tensors
 from probe_bench.errors import CheckpointError, UserError
 
 __all__ = ["TokenFile", "decode_files", "encode_files", "read_tokens", "write_tokens"]
@@ -94,9 +94,7 @@ def write_tokens(file: TokenFile, path: Path) -> None:
     small = int(file.tokens.max()) < _INT16
     tokens = file.tokens.to(torch.int16 if small else torch.int64).contiguous()
     about = {"format": _FORMAT, "n_samples": str(file.n_samples), "tokenizer": file.fingerprint}
-    temporary = path.with_name(f".{path.name}.part")
-    save_file({"tokens": tokens}, temporary, about)
-    temporary.replace(path)
+    write_tensors({"tokens": tokens}, path, about)
 
 
 def read_tokens(path: Path) -> TokenFile:

@@ -7,17 +7,16 @@ the recipe and the step as JSON. No random state is stored: crops and masks are 
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.recipe import Recipe, from_json, to_json
+from probe_bench.encoders.pretraining.tensor_file import write_tensors
 from probe_bench.errors import CheckpointError, UserError
 
 __all__ = ["Checkpoint", "encoder_tensors", "export_encoder", "fill", "is_ours", "read", "write"]
@@ -56,14 +55,9 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         "corpora": list(checkpoint.corpora),
         "audio_sha256": checkpoint.audio_sha256,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
     about = {"format": _FORMAT, "system": checkpoint.recipe.system}
-    save_file(tensors, temporary, about | {"config": json.dumps(config, sort_keys=True)})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.chmod(path.parent.stat().st_mode & 0o666)  # safetensors lets nobody else read
-    temporary.replace(path)
+    config_text = json.dumps(config, sort_keys=True)
+    write_tensors(checkpoint.tensors, path, about | {"config": config_text})
 
 
 def read(path: Path) -> Checkpoint:
