@@ -253,6 +253,12 @@ class TokenizerConfig:
     """train: corpora, as in `pretrain`."""
     audio: tuple[str, ...] = ()
     """train: more audio, as in `pretrain`."""
+    skip_bad: bool = False
+    """train: leave recordings of --audio out whose header is not usable."""
+    steps: int | None = None
+    """train: steps; default: the preset's."""
+    checkpoint_every: int = 200
+    """train: steps between checkpoints."""
     workers: int = 0
     """train: processes that decode audio."""
     seed: int = 0

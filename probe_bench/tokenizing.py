@@ -1,5 +1,6 @@
 """`tokenizer`: train density-adaptive JEPA's second stage; recordings to tokens and back."""
 
+import dataclasses
 from pathlib import Path
 
 from rich.console import Console
@@ -47,6 +48,8 @@ def _train(config: TokenizerConfig, console: Console) -> int:
         encoder /= "checkpoint.safetensors"
     stage_1 = read(encoder).recipe
     recipe = find("preset of the tokenizer", config.preset or stage_1.preset, CODECS)
+    if config.steps is not None:
+        recipe = dataclasses.replace(recipe, steps=config.steps)
     source, names = open_audio(
         config.corpus,
         config.audio,
@@ -54,11 +57,13 @@ def _train(config: TokenizerConfig, console: Console) -> int:
         crop_samples=stage_1.crop_samples,
         root=config.cache or default_root(),
         console=console,
+        skip_bad=config.skip_bad,
     )
     options = CodecOptions(
         out=config.out,
         seed=config.seed,
         device=str(pick_device(config.device)),
+        checkpoint_every=config.checkpoint_every,
         workers=config.workers,
     )
     path = train_codec(encoder, recipe, source, options, corpora=names, console=console)

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from probe_bench.encoders.pretraining.agreement import ViewBatch
-from probe_bench.encoders.pretraining.data.sources import Source
+from probe_bench.encoders.pretraining.data.sources import Source, plan
 from probe_bench.encoders.pretraining.jepa import MaskedBatch
 from probe_bench.encoders.pretraining.losses.views import cut_views
 from probe_bench.encoders.pretraining.masking.masks import Masks, select
@@ -65,8 +65,7 @@ class BatchMaker:
     def _crops(self, step: int, rng: np.random.Generator, shift: int = 0) -> Tensor:
         """Read this process's crops, each clip's from the one that stands `shift` further on."""
         rule = self.recipe.crops
-        turns = np.roll(np.arange(step * rule.clips, (step + 1) * rule.clips), -shift)
-        cuts = self.source.draw(turns, rule, seed=self.seed, rng=rng)
+        cuts = plan(self.source, rule, seed=self.seed, step=step, rng=rng, shift=shift)
         return self.source.read(cuts[self._mine], rule.crop_samples)
 
     def _masks(self, step: int, rng: np.random.Generator) -> Masks:

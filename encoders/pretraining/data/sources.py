@@ -73,7 +73,13 @@ class Source(Protocol):
 
 
 def plan(
-    source: Source, rule: CropRule, *, seed: int, step: int, rng: np.random.Generator
+    source: Source,
+    rule: CropRule,
+    *,
+    seed: int,
+    step: int,
+    rng: np.random.Generator,
+    shift: int = 0,
 ) -> Int64[np.ndarray, " batch"]:
     """Draw the cuts of one step.
 
@@ -83,11 +89,12 @@ def plan(
         seed: Of the training.
         step: Steps done before.
         rng: `np.random.default_rng((seed, step))`, fresh; masks are drawn from it afterwards.
+        shift: Give every clip's place to the one that stands so much further on in the step.
 
     Raises:
         CorpusError: If there is less audio than one crop.
     """
-    turns = step * rule.clips + np.arange(rule.clips)
+    turns = step * rule.clips + np.roll(np.arange(rule.clips), -shift)
     return source.draw(turns, rule, seed=seed, rng=rng)
 
 
