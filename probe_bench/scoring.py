@@ -1,6 +1,6 @@
 """From predictions to scores: metric, clustered interval, and the record to score again from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ class Score:
     n: int
     n_groups: int
     chosen: bool
-    replicates: Float[Tensor, " rows"]
+    replicates: Float[Tensor, " rows"] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

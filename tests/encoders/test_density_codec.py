@@ -27,6 +27,7 @@ from probe_bench.encoders.density_jepa.tokenizer import Tokenizer
 from probe_bench.encoders.density_jepa.train_codec import CodecOptions, train_codec
 from probe_bench.encoders.density_jepa.waveform_losses import stft_distance
 from probe_bench.encoders.pretraining import checkpoint as encoders
+from probe_bench.encoders.pretraining import tensor_file
 from probe_bench.encoders.pretraining.blocks.conformer import ConformerShape
 from probe_bench.encoders.pretraining.data.tape import Tape
 from probe_bench.encoders.pretraining.inference import load_encoder
@@ -338,7 +339,7 @@ def test_a_kill_while_writing_leaves_the_old_file(
         temporary.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(codecs, "save_file", torn)
+    monkeypatch.setattr(tensor_file, "save_file", torn)
     with pytest.raises(KeyboardInterrupt):
         codecs.write(checkpoint, path)
     assert path.read_bytes() == before

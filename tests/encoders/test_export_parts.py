@@ -79,7 +79,8 @@ def test_all_parts_fit_into_one_module() -> None:
     assert "jaxtyping" not in source
     assert "noqa" not in source
     for shape in shapes:
-        assert source.count(f"class {shape.__name__}:") == 1
+        assert source.count(f"\nclass {shape.__name__}(Ranged):") == 1
+    assert source.index("class Ranged:") < source.index("(Ranged):")
     compile(source, "all.py", "exec")
     assert "TargetRule" not in source  # nothing of the training comes along
 

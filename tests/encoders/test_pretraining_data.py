@@ -12,6 +12,7 @@ import torch
 
 from probe_bench import audio
 from probe_bench.corpus import Corpus
+from probe_bench.encoders.pretraining.data import shard_writer
 from probe_bench.encoders.pretraining.data.cuts import CropRule, Timeline
 from probe_bench.encoders.pretraining.data.files import AudioFiles, find_files
 from probe_bench.encoders.pretraining.data.shard_writer import write_shards
@@ -273,7 +274,7 @@ def test_files_with_unusable_headers_are_named(
 
 
 def test_bad_recordings_can_be_left_out_and_are_listed(
-    recordings: list[Path], tmp_path: Path
+    recordings: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = [tmp_path / f"bad{i}.wav" for i in range(2)]
     for path in bad:
@@ -284,6 +285,8 @@ def test_bad_recordings_can_be_left_out_and_are_listed(
     assert files.digest() == good.digest()
     assert [line.split(": ")[0] for line in files.left_out] == [str(path) for path in bad]
 
+    # Ours packs no such recordings; other packers do.
+    monkeypatch.setattr(shard_writer, "read_header", lambda *_: None)
     tars = write_shards(mixed, tmp_path / "tars", shard_bytes=200_000, seed=None)
     tars += write_shards(bad, tmp_path / "hopeless")  # a whole tar without one that is usable
     for _ in range(2):  # scanned, then from the cache
