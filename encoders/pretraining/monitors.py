@@ -148,15 +148,15 @@ def collapse_verdict(encoder: FeatureHealth, stem: FeatureHealth) -> str:
     `stem`: the front end no longer tells tokens apart. `constant`: one output for every input, be it
     one vector or one course over time that is the same for every clip (a code of positions).
     `over-time`: clips differ, tokens of a clip do not. `dimensional`: few directions carry all
-    variance. In the collapse study (docs/studies/collapse) the spread fell below .09 of the features'
-    scale in dying encoders and stayed above .36 in others, a code of positions left .33 of it between
-    clips. Untrained encoders have .23 and .82 at least; the trained views of lejepa and lpjepa, whose
-    mean no loss sees, .15 and .98.
+    variance. In the collapse study (docs/studies/collapse) the spread fell to .02 to .09 of the
+    features' scale in dying encoders and stayed above .36 in others, a code of positions left .15 to
+    .33 of it between clips. Untrained encoders have .23 and .82 at least, trained ones .18 and more;
+    the views of lejepa and lpjepa, whose mean no loss sees, .15 and .98.
     """
     if stem.std_time < 0.01 * stem.scale:
         return "stem"
     spread = math.hypot(encoder.std_time, encoder.std_batch)
-    if spread < 0.08 * encoder.scale or encoder.std_place < 0.35 * spread:
+    if spread < 0.12 * encoder.scale or encoder.std_place < 0.35 * spread:
         return "constant"
     if encoder.std_time < 0.1 * encoder.std_batch:
         return "over-time"
