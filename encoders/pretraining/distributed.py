@@ -1,6 +1,7 @@
 """The process group that `torchrun` asks for."""
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 
@@ -28,5 +29,7 @@ def process_group(device: str) -> Iterator[str]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
     try:
         yield device
+        dist.barrier()  # nobody leaves while another still talks
     finally:
+        gc.collect()  # models in reference cycles would hold the group's threads beyond its end
         dist.destroy_process_group()
