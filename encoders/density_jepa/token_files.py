@@ -92,7 +92,7 @@ def decode_files(
 def write_tokens(file: TokenFile, path: Path) -> None:
     """Write tokens in the smallest integers that hold them."""
     small = int(file.tokens.max()) < _INT16
-    tokens = file.tokens.to(torch.int16 if small else torch.int64).contiguous()
+    tokens = file.tokens.to(torch.int16 if small else torch.int64)
     about = {"format": _FORMAT, "n_samples": str(file.n_samples), "tokenizer": file.fingerprint}
     write_tensors({"tokens": tokens}, path, about)
 

@@ -21,9 +21,8 @@ from probe_bench.encoders.pretraining.data.cuts import CropRule
 from probe_bench.encoders.pretraining.data.loading import prefetched
 from probe_bench.encoders.pretraining.data.sources import Source, plan
 from probe_bench.encoders.pretraining.monitors import Row
-from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.encoders.pretraining.resume import refuse_another
 from probe_bench.encoders.pretraining.training_log import TrainingLog, progress
-from probe_bench.errors import CheckpointError
 
 __all__ = ["CODEC", "CodecOptions", "train_codec"]
 
@@ -153,26 +152,12 @@ def _shown(row: Row) -> Row:
 def _resume(trainer: CodecTrainer, wanted: CodecCheckpoint, path: Path) -> int:
     """Fill the trainer from a checkpoint of the same training; return the steps done."""
     found = codecs.read(path)
-    for name in ("encoder", "recipe", "encoder_sha256", "seed", "corpora", "audio_sha256"):
-        if getattr(found, name) != getattr(wanted, name):
-            raise CheckpointError(
-                f"{path}: holds a training with another {name} "
-                f"({_short(getattr(found, name))}); expected {_short(getattr(wanted, name))}; "
-                "give another --out, or the same options as before"
-            )
+    refuse_another(found, wanted, path)
     encoders.fill(trainer.codec, codecs.part(found, "codec"), path)
     encoders.fill(trainer.discriminators, codecs.part(found, "discriminators"), path)
     names = [name for name in found.tensors if name.startswith("optimiser.")]
     trainer.restore_optimisers({name: found.tensors[name] for name in names})
     return found.step
-
-
-def _short(value: object) -> str:
-    if isinstance(value, Recipe):
-        return f"{value.system} {value.preset}"
-    if isinstance(value, CodecRecipe):
-        return f"{value.steps} steps of {value.batch_size} crops"
-    return ", ".join(value) if isinstance(value, tuple) else str(value)[:12]
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

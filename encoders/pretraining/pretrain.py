@@ -18,6 +18,7 @@ from probe_bench.encoders.pretraining.gather import of_every_process, rank, worl
 from probe_bench.encoders.pretraining.jepa import MaskedBatch
 from probe_bench.encoders.pretraining.monitors import collapsed_since
 from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.encoders.pretraining.resume import refuse_another
 from probe_bench.encoders.pretraining.trainer import Trainer
 from probe_bench.encoders.pretraining.training_log import TrainingLog, progress
 from probe_bench.encoders.pretraining.training_record import TrainingRecord
@@ -86,16 +87,7 @@ def train(
         UserError: If `out` holds another training, the batch cannot be shared out, the processes
             do not see one checkpoint, or the training was stopped because it collapsed.
     """
-    if recipe.batch_size % (world_size() * recipe.crops_per_clip):
-        raise UserError(
-            f"a batch of {recipe.batch_size} crops, {recipe.crops_per_clip} from each clip, over "
-            f"{world_size()} processes; expected a multiple; change batch_size or the processes"
-        )
-    if recipe.batch_size < 2 * world_size():
-        raise UserError(
-            f"a batch of {recipe.batch_size} over {world_size()} processes; expected two crops or "
-            "more in each: what a single crop gives cannot be told from a constant"
-        )
+    _refuse_batch(recipe)
     trainer = Trainer.start(
         recipe, seed=options.seed, device=options.device, compiled=options.compiled
     )
@@ -130,6 +122,20 @@ def train(
         saved = checkpoints.read(path).step if path.exists() else 0
         raise KeyboardInterrupt(f"; the same command goes on from step {saved}") from None
     return path
+
+
+def _refuse_batch(recipe: Recipe) -> None:
+    """Refuse a batch that the processes cannot share out."""
+    if recipe.batch_size % (world_size() * recipe.crops_per_clip):
+        raise UserError(
+            f"a batch of {recipe.batch_size} crops, {recipe.crops_per_clip} from each clip, over "
+            f"{world_size()} processes; expected a multiple; change batch_size or the processes"
+        )
+    if recipe.batch_size < 2 * world_size():
+        raise UserError(
+            f"a batch of {recipe.batch_size} over {world_size()} processes; expected two crops or "
+            "more in each: what a single crop gives cannot be told from a constant"
+        )
 
 
 def _follow(
@@ -218,13 +224,7 @@ def _warn(console: Console | None, step: int, kind: str) -> None:
 def _resume(trainer: Trainer, wanted: Checkpoint, path: Path) -> int:
     """Fill the trainer from a checkpoint of the same training; return the steps done."""
     found = checkpoints.read(path)
-    for name in ("recipe", "seed", "corpora", "audio_sha256"):
-        if getattr(found, name) != getattr(wanted, name):
-            raise CheckpointError(
-                f"{path}: holds a training with another {name} "
-                f"({_apart(getattr(found, name), getattr(wanted, name))}); give another --out, or "
-                "the same options as before"
-            )
+    refuse_another(found, wanted, path)
     optimiser = {n: t for n, t in found.tensors.items() if n.startswith("optimiser.")}
     if not optimiser:
         raise CheckpointError(
@@ -245,20 +245,3 @@ def _agree(done: int, path: Path) -> None:
             f"{path}: process {rank()} found {done} steps done, all of them {sorted(set(found))}; "
             "expected one checkpoint; put --out on a folder that every machine shares"
         )
-
-
-def _apart(found: object, wanted: object, field: str = "") -> str:
-    """Say where two values first differ, going down into recipes and their parts."""
-    if dataclasses.is_dataclass(found) and type(found) is type(wanted):
-        for each in dataclasses.fields(found):
-            one, other = getattr(found, each.name), getattr(wanted, each.name)
-            if one != other:
-                return _apart(one, other, f"{field}.{each.name}".lstrip("."))
-    return f"{field} {_short(found)}; now {_short(wanted)}".strip()
-
-
-def _short(value: object) -> str:
-    if dataclasses.is_dataclass(value):
-        return type(value).__name__
-    text = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-    return text if len(text) <= 40 else f"{text[:12]}..."

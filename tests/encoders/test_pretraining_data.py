@@ -286,9 +286,10 @@ def test_bad_recordings_can_be_left_out_and_are_listed(
     assert [line.split(": ")[0] for line in files.left_out] == [str(path) for path in bad]
 
     # Ours packs no such recordings; other packers do.
-    monkeypatch.setattr(shard_writer, "read_header", lambda *_: None)
-    tars = write_shards(mixed, tmp_path / "tars", shard_bytes=200_000, seed=None)
-    tars += write_shards(bad, tmp_path / "hopeless")  # a whole tar without one that is usable
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_writer.AudioFiles, "open", lambda *_: None)
+        tars = write_shards(mixed, tmp_path / "tars", shard_bytes=200_000, seed=None)
+        tars += write_shards(bad, tmp_path / "hopeless")  # a whole tar without one that is usable
     for _ in range(2):  # scanned, then from the cache
         source = open_sources([str(t) for t in tars], RATE_HZ, tmp_path / "cache", skip_bad=True)
         assert source.n_samples == good.n_samples

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from probe_bench.encoders.pretraining.data.decoding import read_header
+from probe_bench.encoders.pretraining.data.files import AudioFiles
 from probe_bench.errors import CorpusError
 
 __all__ = ["write_shards"]
+
+_ANY_RATE_HZ = 16_000
 
 
 def write_shards(
@@ -36,8 +38,7 @@ def write_shards(
     """
     if not files:
         raise CorpusError(f"{folder}: no recordings to write; expected at least one file")
-    for path in files:
-        read_header(str(path), str(path))
+    AudioFiles.open(files, _ANY_RATE_HZ)  # reads every header, several at a time
     order = np.arange(len(files))
     order = order if seed is None else np.random.default_rng(seed).permutation(order)
     try:
