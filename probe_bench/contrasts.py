@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from probe_bench.comparison import compare
-from probe_bench.lineup import Contestant
+from probe_bench.lineup import Contestant, twin_of
 from probe_bench.results import Stamp
 from probe_bench.rows import Comparison, Question
 from probe_bench.scoring import Score
@@ -103,7 +103,7 @@ def _questions(
         if each.contestant and each.contestant.role == "subject" and each.name in picked
     ]
     baselines: dict[Question, list[str]] = {
-        "twin": [f"random:{subject.name}" for subject in subjects],
+        "twin": [twin_of(subject.name) for subject in subjects],
         "logmel": [_logmel_beside(subject, scored) for subject in subjects],
         "chance": ["" for _ in subjects],
     }

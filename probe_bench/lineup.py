@@ -10,7 +10,7 @@ from probe_bench.exported import fingerprint_of, read_layers
 from probe_bench.resolve import resolve
 from probe_bench.rows import Role
 
-__all__ = ["Contestant", "line_up"]
+__all__ = ["Contestant", "line_up", "twin_of"]
 
 _EXPORTED = "features:"
 _BASELINES = ("logmel", "random:", _EXPORTED)
@@ -56,12 +56,17 @@ def line_up(
     for name, contestant in list(found.items()) if baselines else []:
         rate_hz = max(layer.frame_rate_hz for layer in contestant.layers)
         wanted = [] if contestant.role == "logmel" or not rate_hz else [f"logmel:{rate_hz}"]
-        wanted += [] if name.startswith(_BASELINES) else [f"random:{name}"]
+        wanted += [] if name.startswith(_BASELINES) else [twin_of(name)]
         for baseline in wanted:
             if baseline not in found:
                 found[baseline] = _contestant(baseline, seed, trust_code)
     _refuse_namesakes(found)
     return list(found.values())
+
+
+def twin_of(name: str) -> str:
+    """Name an encoder's architecture at random initialisation."""
+    return f"random:{name}"
 
 
 def _refuse_namesakes(found: Mapping[str, Contestant]) -> None:

@@ -182,10 +182,9 @@ class Transformer(BlockStack):
         """
         if self.training and self.key_drop:
             kept = torch.rand(like.shape[:2], device=like.device) >= self.key_drop
-            kept = kept if valid is None else kept & valid
+            whole = torch.ones_like(kept) if valid is None else valid
             # A clip that would lose every key keeps them all: no attention can be empty.
-            blank = ~kept.any(1, keepdim=True)
-            valid = kept | (blank if valid is None else blank & valid)
+            valid = torch.where((kept & whole).any(1, keepdim=True), kept & whole, whole)
         return None if valid is None else valid[:, None, None, :]
 
 
