@@ -1,12 +1,17 @@
-"""Tiny models of other libraries with random weights, saved as those libraries save them."""
+"""Tiny models: ours after two steps, and those of other libraries as they save them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from probe_bench.encoders.pretraining.data.tape import Tape
+from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
+
+from .micro import micro, wandering_tones
 
 os.environ["HF_HUB_OFFLINE"] = (
     "1"  # read when transformers is imported: no test waits for a network
@@ -87,3 +92,37 @@ def tiny_bundle(monkeypatch: pytest.MonkeyPatch) -> str:
     }
     monkeypatch.setattr(pipelines, "TINY", replace(base, _params=params), raising=False)
     return "TINY"
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Models this small spend more on the second thread than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def tape() -> Tape:
+    return wandering_tones()
+
+
+@pytest.fixture
+def trained(tmp_path: Path, tape: Tape) -> Path:
+    return train(micro("wavjepa", steps=2), tape, TrainOptions(out=tmp_path / "trained"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint_of(tmp_path_factory: pytest.TempPathFactory, tape: Tape) -> Callable[[str], Path]:
+    """Return a function that gives a system's checkpoint after two steps, trained once."""
+    done: dict[str, Path] = {}
+
+    def get(system: str) -> Path:
+        if system not in done:
+            recipe = micro(system, steps=2)
+            options = TrainOptions(out=tmp_path_factory.mktemp(system))
+            done[system] = train(recipe, tape, options)
+        return done[system]
+
+    return get

@@ -4,71 +4,33 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from probe_bench.corpus import Corpus
-from probe_bench.encoders.pretraining import checkpoint as checkpoints
-from probe_bench.encoders.pretraining.agreement import ViewBatch
 from probe_bench.encoders.pretraining.blocks.transformer import TransformerShape
-from probe_bench.encoders.pretraining.data.augment import Augment
-from probe_bench.encoders.pretraining.data.batches import BatchMaker, seed_of
-from probe_bench.encoders.pretraining.data.cuts import CropRule
-from probe_bench.encoders.pretraining.data.tape import Tape, load_tape
-from probe_bench.encoders.pretraining.inference import load_encoder
+from probe_bench.encoders.pretraining.data.batches import BatchMaker
+from probe_bench.encoders.pretraining.data.tape import Tape
 from probe_bench.encoders.pretraining.jepa import Jepa, MaskedBatch
 from probe_bench.encoders.pretraining.losses.targets import TargetRule
-from probe_bench.encoders.pretraining.masking.masks import Masks, mask_of, select
+from probe_bench.encoders.pretraining.masking.masks import mask_of, select
 from probe_bench.encoders.pretraining.masking.samplers import MultiMasks, PatchMasks
 from probe_bench.encoders.pretraining.monitors import Row
 from probe_bench.encoders.pretraining.pretrain import TrainOptions, train
 from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.trainer import Trainer, build_model
-from probe_bench.errors import CheckpointError, CorpusError, UserError
 
 from .micro import SYSTEMS, TEACHERS, micro, wandering_tones
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 MASKED = [s for s in SYSTEMS if micro(s).masks is not None]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Models this small spend more on the second thread than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def tape() -> Tape:
-    return wandering_tones()
-
-
-@pytest.fixture
-def trained(tmp_path: Path, tape: Tape) -> Path:
-    return train(micro("wavjepa", steps=2), tape, TrainOptions(out=tmp_path / "trained"))
-
-
-@pytest.fixture(scope="module")
-def checkpoint_of(tmp_path_factory: pytest.TempPathFactory, tape: Tape) -> Callable[[str], Path]:
-    """Return a function that gives a system's checkpoint after two steps, trained once."""
-    done: dict[str, Path] = {}
-
-    def get(system: str) -> Path:
-        if system not in done:
-            recipe = micro(system, steps=2)
-            options = TrainOptions(out=tmp_path_factory.mktemp(system))
-            done[system] = train(recipe, tape, options)
-        return done[system]
-
-    return get
 
 
 def _noise(samples: int, batch: int = 1) -> Tensor:
@@ -288,141 +250,6 @@ def test_several_masks_of_a_clip_share_its_targets(tape: Tape) -> None:
     torch.testing.assert_close(model(batch).loss, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_checkpoint_loads_as_an_encoder(
-    system: str, checkpoint_of: Callable[[str], Path], tmp_path: Path
-) -> None:
-    path = checkpoint_of(system)
-    recipe = micro(system)
-    encoder = load_encoder(system, str(path.parent), None)
-    samples = recipe.frontend.min_samples + 9 * recipe.frontend.stride_samples
-    outputs = encoder.encode(_noise(samples, batch=2))
-    assert len(outputs) == len(encoder.layers)
-    frames = recipe.frontend.frames(samples)
-    for layer, x in zip(encoder.layers, outputs, strict=True):
-        assert x.shape == (2, frames, layer.dim), layer.name
-        assert torch.isfinite(x).all()
-    bands = 1 if recipe.pool_bands else recipe.frontend.token_bands
-    assert encoder.layers[-1].dim == bands * recipe.encoder.dim
-    small = tmp_path / "small.safetensors"
-    checkpoints.export_encoder(path, small)
-    assert all(name.startswith("encoder.") for name in load_file(small))
-    exported = load_encoder(system, str(small), None)
-    assert exported.fingerprint == encoder.fingerprint
-    for a, b in zip(outputs, exported.encode(_noise(samples, batch=2)), strict=True):
-        assert torch.equal(a, b)
-    fresh = load_encoder(system, str(path), 0)
-    assert fresh.name.startswith("random:")
-    assert fresh.fingerprint != encoder.fingerprint
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_student_and_teacher_can_be_chosen(
-    system: str, checkpoint_of: Callable[[str], Path], tmp_path: Path
-) -> None:
-    path = checkpoint_of(system)
-    recipe, tensors = micro(system), load_file(path)
-    student = load_encoder(system, f"{path}#student", None)
-    if recipe.teacher is None:
-        with pytest.raises(CheckpointError, match="no teacher in this checkpoint"):
-            load_encoder(system, f"{path}#teacher", None)
-        assert student.fingerprint == load_encoder(system, str(path), None).fingerprint
-        return
-    teacher = load_encoder(system, f"{path}#teacher", None)
-    name = next(n for n in tensors if n.startswith("encoder.transformer.") and n.endswith("weight"))
-    name = name.removeprefix("encoder.transformer.")
-    whole = any(n.startswith("teacher.transformer.") for n in tensors)
-    of = {"student": student, "teacher": teacher}
-    for which, prefix in (
-        ("student", "encoder.transformer."),
-        ("teacher", "teacher.transformer." if whole else "teacher."),
-    ):
-        held = dict(of[which].backbone.transformer.named_parameters())
-        assert torch.equal(held[name], tensors[prefix + name])
-    default = load_encoder(system, str(path), None)
-    assert default.fingerprint == of[recipe.export].fingerprint
-    small = tmp_path / "small.safetensors"
-    checkpoints.export_encoder(path, small)
-    assert load_encoder(system, f"{small}#{recipe.export}", None).fingerprint == default.fingerprint
-    other = {"student": "teacher", "teacher": "student"}[recipe.export]
-    with pytest.raises(CheckpointError, match=f"no {other} in this checkpoint"):
-        load_encoder(system, f"{small}#{other}", None)
-
-
-def test_a_wrong_choice_is_refused(trained: Path) -> None:
-    with pytest.raises(CheckpointError, match="expected #student or #teacher"):
-        load_encoder("wavjepa", f"{trained}#decoder", None)
-
-
-def test_two_microphones_hear_a_mono_waveform(checkpoint_of: Callable[[str], Path]) -> None:
-    encoder = load_encoder("wavjepa-nat", str(checkpoint_of("wavjepa-nat")), None)
-    mono = _noise(4000)
-    outputs = encoder.encode(mono)
-    features = encoder.backbone.frontend.features
-    torch.testing.assert_close(features(mono[:, None].expand(-1, 2, -1)), features(mono))
-    assert outputs[1].shape[2] == 2 * micro("wavjepa-nat").encoder.dim
-
-
-def test_pooled_bands_are_the_mean_of_those_side_by_side(
-    checkpoint_of: Callable[[str], Path], tmp_path: Path
-) -> None:
-    path = checkpoint_of("jepa-v0")
-    held = checkpoints.read(path)
-    assert held.recipe.pool_bands
-    apart = tmp_path / "apart.safetensors"
-    checkpoints.write(
-        dataclasses.replace(held, recipe=dataclasses.replace(held.recipe, pool_bands=False)), apart
-    )
-    pooled, wide = (load_encoder("jepa-v0", str(p), None) for p in (path, apart))
-    assert pooled.fingerprint != wide.fingerprint
-    for a, b in zip(pooled.encode(_noise(9000)), wide.encode(_noise(9000)), strict=True):
-        torch.testing.assert_close(a, b.unflatten(2, (-1, a.shape[2])).mean(2))
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_batches_depend_on_seed_and_step_alone(system: str, tape: Tape) -> None:
-    maker = BatchMaker(recipe=micro(system), source=tape, seed=3)
-    waveforms = [maker(7).waveform, maker(2).waveform, maker(7).waveform]
-    assert torch.equal(waveforms[0], waveforms[2])
-    assert not torch.equal(waveforms[0], waveforms[1])
-    other = dataclasses.replace(maker, seed=4)(7).waveform
-    assert not torch.equal(waveforms[0], other)
-
-
-@pytest.mark.parametrize("world", [2, 4])
-@pytest.mark.parametrize("system", [*SYSTEMS, "vjepa"])
-def test_processes_share_the_batch_of_one(system: str, world: int, tape: Tape) -> None:
-    recipe = micro("ijepa", "vjepa-tiny") if system == "vjepa" else micro(system)
-    noisy = Augment(gain_db=3.0, snr_db=(0.0, 10.0), rt60_s=(0.1, 0.2))
-    if system in {"lejepa", "wavjepa"}:
-        recipe = dataclasses.replace(recipe, augment=noisy)
-    whole = BatchMaker(recipe=recipe, source=tape, seed=0)(5)
-    parts = [
-        BatchMaker(recipe=recipe, source=tape, seed=0, rank=rank, world=world)(5)
-        for rank in range(world)
-    ]
-    assert torch.equal(torch.cat([part.waveform for part in parts]), whole.waveform)
-    if isinstance(whole, ViewBatch):
-        for n, view in enumerate(whole.views):
-            assert torch.equal(torch.cat([p.views[n] for p in parts]), view)  # type: ignore[union-attr]
-        return
-    copies = len(whole.visible) // recipe.batch_size
-
-    def rows(batch: MaskedBatch, *, targets: bool) -> Tensor:
-        mask = mask_of(batch.targets, recipe.grid.tokens) if targets else batch.visible
-        return mask.unflatten(0, (copies, -1))
-
-    for targets in (False, True):
-        shared = [rows(part, targets=targets) for part in parts]  # type: ignore[arg-type]
-        assert torch.equal(torch.cat(shared, 1), rows(whole, targets=targets))
-
-
-def test_seeds_of_steps_differ() -> None:
-    seeds = {seed_of(n, step, rank) for n in range(10) for step in range(50) for rank in range(2)}
-    assert len(seeds) == 1000
-    assert min(seeds) >= 0
-
-
 def test_dropped_keys_are_drawn_in_training_only() -> None:
     shape = TransformerShape(dim=16, depth=2, heads=2, key_drop=0.5)
     module = shape.build()
@@ -502,95 +329,6 @@ def test_bfloat16_is_for_the_forward_pass_alone(tape: Tape) -> None:
         assert rows[0]["prediction"] == pytest.approx(full[0]["prediction"], rel=0.05)
 
 
-def test_crops_stay_on_the_tape_and_within_their_clip() -> None:
-    tape = Tape(
-        samples=np.arange(1000, dtype=np.int16),
-        lengths=np.array([990, 10]),
-    )
-    rule = CropRule(batch=500, crop_samples=100)
-    one, two = (
-        tape.draw(np.arange(500), rule, seed=0, rng=np.random.default_rng(7)) for _ in range(2)
-    )
-    np.testing.assert_array_equal(one, two)
-    crops = tape.read(one, 100)
-    steps = (crops * 32767).round().diff(dim=1)
-    assert (steps == 1).all()
-    assert (crops[:, 0] * 32767).round().max() <= 900
-
-
-def test_too_little_audio_is_refused(make_corpus: Callable[..., Corpus]) -> None:
-    with pytest.raises(CorpusError, match=r"0\.50 s of audio in all; expected at least one crop"):
-        load_tape([make_corpus([0.5])], 16_000, 32_000)
-
-
-def test_another_recipe_seed_or_corpus_in_the_folder_is_refused(trained: Path, tape: Tape) -> None:
-    options = TrainOptions(out=trained.parent)
-    with pytest.raises(CheckpointError, match=r"another recipe \(steps 2; now 3\)"):
-        train(micro("wavjepa", steps=3), tape, options)
-    masks = dataclasses.replace(micro("wavjepa").masks, span=3)  # type: ignore[type-var]
-    with pytest.raises(CheckpointError, match=r"another recipe \(masks\.span 8; now 3\)"):
-        train(micro("wavjepa", steps=2, masks=masks), tape, options)
-    with pytest.raises(CheckpointError, match="another seed"):
-        train(micro("wavjepa", steps=2), tape, dataclasses.replace(options, seed=1))
-    with pytest.raises(CheckpointError, match="another audio_sha256"):
-        train(micro("wavjepa", steps=2), wandering_tones(6), options)
-    before = trained.read_bytes()
-    assert train(micro("wavjepa", steps=2), tape, options) == trained
-    assert trained.read_bytes() == before
-
-
-def test_an_exported_encoder_is_not_trained_on(trained: Path, tape: Tape, tmp_path: Path) -> None:
-    read = checkpoints.read(trained)
-    weights = {n: t for n, t in read.tensors.items() if not n.startswith("optimiser.")}
-    checkpoints.write(
-        dataclasses.replace(read, step=1, tensors=weights), tmp_path / "checkpoint.safetensors"
-    )
-    with pytest.raises(CheckpointError, match="holds no optimiser state"):
-        train(micro("wavjepa", steps=2), tape, TrainOptions(out=tmp_path))
-
-
-def test_whoever_may_read_the_folder_may_read_the_checkpoint(trained: Path) -> None:
-    assert trained.stat().st_mode & 0o777 == trained.parent.stat().st_mode & 0o666
-
-
-def test_one_crop_is_no_batch(tape: Tape, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a batch of 1 over 1 processes; expected two crops"):
-        train(micro("wavjepa", batch_size=1), tape, TrainOptions(out=tmp_path))
-
-
-@dataclasses.dataclass(frozen=True)
-class FixedMasks:
-    """Always the same masks, sensible or not."""
-
-    context: Tensor
-    targets: Tensor
-
-    def sample(self, *_: object, **__: object) -> Masks:
-        """Give them."""
-        return Masks(context=self.context, targets=self.targets)
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ("shape", r"drew 4 rows of 5 tokens; expected copies of 4 rows of \d+ tokens"),
-        ("blind", "drew a clip without a visible token"),
-        ("seen", "drew a visible token is a target"),
-    ],
-)
-def test_senseless_masks_are_refused(fault: str, said: str, tape: Tape) -> None:
-    recipe = micro("wavjepa")
-    tokens = 5 if fault == "shape" else recipe.grid.tokens
-    context = torch.zeros(4, tokens, dtype=torch.bool)
-    context[:, 0] = True
-    context[1, 0] = fault != "blind"
-    targets = ~context[:, None]
-    targets[2, 0, 0] = fault == "seen"
-    recipe = dataclasses.replace(recipe, masks=FixedMasks(context, targets))
-    with pytest.raises(UserError, match=said):
-        BatchMaker(recipe=recipe, source=tape, seed=0)(0)
-
-
 class SignTargets(TargetRule):
     """A target rule from outside."""
 
@@ -605,11 +343,6 @@ def test_a_target_rule_of_ones_own_is_used(tape: Tape) -> None:
     (_, [plain]), (_, [signs]) = (_steps(r, tape, 1) for r in (recipe, own))
     assert 0.5 < float(signs["prediction"]) < 2
     assert signs["prediction"] != plain["prediction"]
-
-
-def test_a_batch_that_holds_no_whole_clips_is_refused(tmp_path: Path, tape: Tape) -> None:
-    with pytest.raises(UserError, match=r"4 crops, 3 from each clip.*expected a multiple"):
-        train(micro("wavjepa", crops_per_clip=3), tape, TrainOptions(out=tmp_path))
 
 
 def test_seed_decides_the_initialisation_and_leaves_the_global_generator() -> None:
@@ -630,84 +363,6 @@ def test_training_leaves_the_global_generators_alone(tmp_path: Path, tape: Tape)
     train(micro("a-jepa", steps=1), tape, TrainOptions(out=tmp_path))
     assert torch.equal(before[0], torch.get_rng_state())
     assert (before[1] == np.random.get_state()[1]).all()  # type: ignore[index] # noqa: NPY002
-
-
-def _rewritten(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
-    """Change the tensors of a checkpoint and leave its config."""
-    loaded = checkpoints.read(path)
-    tensors = dict(loaded.tensors)
-    change(tensors)
-    checkpoints.write(dataclasses.replace(loaded, tensors=tensors), path)
-
-
-def test_missing_and_unknown_tensors_are_listed(trained: Path) -> None:
-    name = "encoder.transformer.norm.weight"
-    _rewritten(trained, lambda t: t.update({"encoder.extra": t.pop(name)}))
-    with pytest.raises(
-        CheckpointError, match=r"missing tensors transformer\.norm\.weight, unknown tensors extra"
-    ):
-        load_encoder("wavjepa", f"{trained}#student", None)
-
-
-def test_a_wrong_shape_says_what_was_expected(trained: Path) -> None:
-    name = "encoder.frontend.projection.weight"
-    _rewritten(trained, lambda t: t.update({name: t[name][:-1]}))
-    with pytest.raises(CheckpointError, match=r"has shape \(15, 8\); expected \(16, 8\)"):
-        load_encoder("wavjepa", f"{trained}#student", None)
-
-
-def test_damaged_missing_and_foreign_files_are_refused(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
-        load_encoder("wavjepa", str(tmp_path / "nowhere.safetensors"), None)
-    with pytest.raises(CheckpointError, match="a checkpoint of wavjepa; expected audio-jepa"):
-        load_encoder("audio-jepa", str(trained), None)
-    trained.write_bytes(trained.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match="damaged or not safetensors"):
-        load_encoder("wavjepa", str(trained), None)
-
-
-def test_files_of_another_version_or_maker_are_refused(tmp_path: Path) -> None:
-    foreign = tmp_path / "foreign.safetensors"
-    save_file({"x": torch.zeros(1)}, foreign)
-    with pytest.raises(CheckpointError, match="expected"):
-        load_encoder("glas-jepa", str(foreign), None)
-    old = {"format": "probe-bench-jepa-1", "system": "wavjepa"}
-    save_file({"x": torch.zeros(1)}, foreign, old)
-    with pytest.raises(CheckpointError, match="format 'probe-bench-jepa-1'; expected"):
-        load_encoder("wavjepa", str(foreign), None)
-
-
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        '"a word"',
-        '{"kind": "pretraining.nowhere:Recipe"}',
-        '{"kind": "os:system"}',
-        '{"kind": "pretraining.recipe:Recipe", "colour": 1}',
-    ],
-)
-def test_a_config_that_is_no_recipe_is_one_line(recipe: str, tmp_path: Path) -> None:
-    path = tmp_path / "odd.safetensors"
-    config = f'{{"recipe": {recipe}, "step": 1, "seed": 0, "corpora": [], "audio_sha256": "0"}}'
-    about = {"format": "probe-bench-jepa-2", "system": "wavjepa", "config": config}
-    save_file({"x": torch.zeros(1)}, path, about)
-    with pytest.raises(CheckpointError, match=r"its config (cannot be read|holds a)"):
-        load_encoder("wavjepa", str(path), None)
-
-
-def test_a_kill_while_writing_leaves_the_old_checkpoint(
-    trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = trained.read_bytes()
-    loaded = checkpoints.read(trained)
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.fsync", killed)
-    with pytest.raises(KeyboardInterrupt):
-        checkpoints.write(dataclasses.replace(loaded, step=99), trained)
-    assert trained.read_bytes() == before
 
 
 @pytest.mark.slow
