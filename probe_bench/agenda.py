@@ -9,13 +9,13 @@ from probe_bench.config import RunConfig
 from probe_bench.corpora import load_corpora
 from probe_bench.corpus import Corpus
 from probe_bench.errors import UserError
-from probe_bench.task import ProbeName, Task
+from probe_bench.probes.kinds import KINDS, OWN, kind_of, with_probes
+from probe_bench.task import Task
 
 __all__ = ["ANALYSES", "Agenda", "labelled", "make_agenda"]
 
 ANALYSES = ("modulation",)
 _ANALYSIS_CORPUS = "speech"
-_FRAME_PROBES: tuple[ProbeName, ...] = ("ctc",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Agenda:
         """Say whether anything reads single frames of a corpus."""
         probed = [task for task, name in self.tasks if name == corpus]
         return any(name == corpus for _, name in self.analyses) or any(
-            task.unit == "frame" or any(m.probe in _FRAME_PROBES for m in task.measures)
+            task.unit == "frame" or any(kind_of(m.probe).frames for m in task.measures)
             for task in probed
         )
 
@@ -45,9 +45,9 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     """Load the corpora and match tasks to those that carry their labels.
 
     Raises:
-        UserError: If a task, analysis or corpus is unknown, or no corpus has a task's label.
+        UserError: If a task, probe, analysis or corpus is unknown, or no corpus has a task's label.
     """
-    tasks = [registry.find("task", name, registry.tasks()) for name in _named(config.task)]
+    tasks = _tasks(config)
     analyses = _named(config.analysis)
     for name in analyses:
         registry.find("analysis", name, dict.fromkeys(ANALYSES))
@@ -70,6 +70,14 @@ def labelled(task: Task, corpus: Corpus) -> list[int]:
     """Return the clips that carry a task's label; phones count with or without alignment."""
     wanted = ("phones", "phone_sequence") if task.label == "phones" else (task.label,)
     return [i for i, clip in enumerate(corpus) if any(clip.has_label(name) for name in wanted)]
+
+
+def _tasks(config: RunConfig) -> list[Task]:
+    """Return the tasks asked for, read by the probes asked for."""
+    for name in config.probe:
+        registry.find("probe", name, dict.fromkeys([OWN, *(kind.name for kind in KINDS)]))
+    tasks = [registry.find("task", name, registry.tasks()) for name in _named(config.task)]
+    return [with_probes(task, config.probe) for task in tasks]
 
 
 def _named(names: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from jaxtyping import Shaped
 from probe_bench.corpus import Corpus
 from probe_bench.probes.classify import known_classes
 from probe_bench.probes.config import ProbeConfig
+from probe_bench.probes.kinds import kind_of
 from probe_bench.probes.recognise import phone_sequence
 from probe_bench.probes.stitching import FoldPredictions, stitch
 from probe_bench.probes.units import Units, task_units
@@ -53,19 +54,23 @@ def _predictions(
     folds: Sequence[Fold],
     config: ProbeConfig,
 ) -> Predictions | None:
-    match measure.probe:
-        case "logistic" | "ridge":
+    classes: tuple[str, ...] = ()
+    match kind_of(measure.probe).family:
+        case "pairs":
+            unit = "trial"
+            parts = [_equal_trials(task, corpus, fold, config) for fold in folds]
+        case "transcripts":
+            unit = "clip"
+            parts = [_silence(corpus, fold) for fold in folds]
+        case _:
+            unit = task.unit
             parts, classes = _majority(task, corpus, folds)
-        case "cosine":
-            parts, classes = [_equal_trials(task, corpus, f, config) for f in folds], ()
-        case "ctc":
-            parts, classes = [_silence(corpus, fold) for fold in folds], ()
     if not parts or not all(len(part.clip) for part in parts):
         return None
     return stitch(
         parts,
         probe="majority",
-        unit={"cosine": "trial", "ctc": "clip"}.get(measure.probe, task.unit),
+        unit=unit,
         metric=measure.metrics[0],
         layers=("",),
         classes=classes,

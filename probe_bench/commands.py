@@ -26,6 +26,7 @@ from probe_bench.folders import make_folder
 from probe_bench.gather import Workshop, pick_device
 from probe_bench.ledger import Ledger
 from probe_bench.lineup import line_up
+from probe_bench.probes.kinds import KINDS
 from probe_bench.reports.html import render
 from probe_bench.reports.terminal import summary
 from probe_bench.resolve import resolve
@@ -73,12 +74,14 @@ def embed(config: EmbedConfig) -> int:
 
 
 def show(config: ListConfig) -> int:
-    """List encoders, tasks, corpora or what can be pretrained."""
+    """List encoders, tasks, probes, corpora or what can be pretrained."""
     match config.what:
         case "encoders":
             table = _encoders(verbose=config.verbose)
         case "tasks":
             table = _tasks(verbose=config.verbose)
+        case "probes":
+            table = _probes()
         case "corpora":
             table = _corpora(verbose=config.verbose)
         case "systems":
@@ -120,6 +123,14 @@ def _tasks(*, verbose: bool) -> Table:
             [f"{float(line[k]):.3f}" for k in ("chance", "logmel", "fraction")] if line else []
         )
         table.add_row(task.name, task.summary, task.headline, task.corpus, *numbers)
+    return table
+
+
+def _probes() -> Table:
+    """List probes."""
+    table = _table("name", "what", "scored by")
+    for kind in KINDS:
+        table.add_row(kind.name, kind.summary, ", ".join(kind.metrics) or "the task's metrics")
     return table
 
 

@@ -40,6 +40,9 @@ class RunConfig:
     features:FOLDER, logmel, or random: before any of them for its untrained twin."""
     task: tuple[str, ...] = ("speaker", "phoneme", "emotion", "tagging")
     """Tasks, or none."""
+    probe: tuple[str, ...] = ("own",)
+    """Probes that read every task which they fit (see `list probes`), the first one its headline;
+    own: the task's own."""
     analysis: tuple[str, ...] = ("modulation",)
     """Analyses without labels, or none."""
     corpus: tuple[str, ...] = ()
@@ -95,7 +98,7 @@ class EmbedConfig:
 class ListConfig:
     """List what can be named on the command line."""
 
-    what: tyro.conf.Positional[Literal["encoders", "tasks", "corpora", "systems"]]
+    what: tyro.conf.Positional[Literal["encoders", "tasks", "probes", "corpora", "systems"]]
     """What to list."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
     """Say more: sources and licences; for tasks, chance and what log-mel reaches."""

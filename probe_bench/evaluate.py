@@ -5,23 +5,47 @@ with what was chosen. Test predictions of all folds are pooled before a metric i
 gets a score; `best` is the layer that each fold chose, stitched together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from probe_bench.chance import chance_scores
 from probe_bench.corpus import Corpus
 from probe_bench.features import Features
 from probe_bench.probes.classify import classify
 from probe_bench.probes.config import ProbeConfig
+from probe_bench.probes.kinds import Family, kind_of
 from probe_bench.probes.recognise import recognise
 from probe_bench.probes.verify import verify
 from probe_bench.scoring import Predictions, Score, score
 from probe_bench.splits import Fold
-from probe_bench.task import Metric, Task
+from probe_bench.task import Measure, Metric, Task
 
 __all__ = ["Evaluation", "ProbeConfig", "chance_scores", "evaluate"]
 
-_LINEAR = ("logistic", "ridge")
+
+@runtime_checkable
+class _Reader(Protocol):
+    """Fits the probes of one family on every fold, chooses on valid, and predicts test."""
+
+    def __call__(
+        self,
+        measures: Sequence[Measure],
+        task: Task,
+        corpus: Corpus,
+        folds: Sequence[Fold],
+        features: Features,
+        *,
+        seed: int,
+        config: ProbeConfig,
+    ) -> list[Predictions]: ...
+
+
+_READERS: Mapping[Family, _Reader] = {
+    "linear": classify,
+    "pairs": verify,
+    "transcripts": recognise,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +87,16 @@ def evaluate(
         without alignment, trials without two recordings of a speaker) and noted.
     """
     config = config or ProbeConfig()
-    linear = [measure for measure in task.measures if measure.probe in _LINEAR]
-    predictions = (
-        classify(linear, task, corpus, folds, features, seed=seed, config=config) if linear else []
-    )
+    families: dict[Family, list[Measure]] = {}
     for measure in task.measures:
-        if measure.probe == "ctc":
-            predictions += recognise(task, corpus, folds, features, seed=seed, config=config)
-        if measure.probe == "cosine":
-            predictions += verify(task, corpus, folds, features, config)
+        families.setdefault(kind_of(measure.probe).family, []).append(measure)
+    predictions = [
+        made
+        for family, measures in families.items()
+        for made in _READERS[family](
+            measures, task, corpus, folds, features, seed=seed, config=config
+        )
+    ]
     metrics: dict[str, tuple[Metric, ...]] = {m.probe: m.metrics for m in task.measures}
     scores = [
         each

@@ -30,6 +30,7 @@ def digest(
     record = {
         "version": version("probe-bench"),
         "tasks": config.task,
+        "probes": config.probe,
         "analyses": config.analysis,
         "seed": config.seed,
         "dtype": config.dtype,

@@ -58,3 +58,8 @@ def test_a_task_without_its_label_is_refused(folder: Callable[..., str], tmp_pat
     config = RunConfig(task=("emotion",), corpus=(folder("a", speaker="x"),))
     with pytest.raises(UserError, match="needs the label 'emotion'"):
         make_agenda(config, tmp_path)
+
+
+def test_an_unknown_probe_is_refused_with_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown probe 'logistc'; did you mean 'logistic'"):
+        make_agenda(RunConfig(probe=("logistc",)), tmp_path)

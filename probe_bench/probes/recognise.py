@@ -11,7 +11,7 @@ from probe_bench.probes.ctc import CtcHead, frame_stride, train_ctc, transcribe
 from probe_bench.probes.stitching import FoldPredictions, stitch
 from probe_bench.scoring import Predictions
 from probe_bench.splits import Fold
-from probe_bench.task import Task
+from probe_bench.task import Measure, Task
 
 __all__ = ["phone_sequence", "recognise"]
 
@@ -26,6 +26,7 @@ def phone_sequence(clip: Clip) -> tuple[str, ...]:
 
 
 def recognise(
+    measures: Sequence[Measure],
     task: Task,
     corpus: Corpus,
     folds: Sequence[Fold],
@@ -58,7 +59,7 @@ def recognise(
     return [
         stitch(
             parts,
-            probe="ctc",
+            probe=measure.probe,
             unit="clip",
             metric="per",
             layers=tuple(layer.name for layer in features.layers),
@@ -66,6 +67,7 @@ def recognise(
             corpus=corpus,
             task=task,
         )
+        for measure in measures
     ]
 
 

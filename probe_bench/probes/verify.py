@@ -15,13 +15,20 @@ from probe_bench.probes.stitching import FoldPredictions, stitch
 from probe_bench.probes.verification import Trials, cosine_scores, make_trials
 from probe_bench.scoring import Predictions, plain_value
 from probe_bench.splits import Fold
-from probe_bench.task import Task
+from probe_bench.task import Measure, Task
 
 __all__ = ["verify"]
 
 
 def verify(
-    task: Task, corpus: Corpus, folds: Sequence[Fold], features: Features, config: ProbeConfig
+    measures: Sequence[Measure],
+    task: Task,
+    corpus: Corpus,
+    folds: Sequence[Fold],
+    features: Features,
+    *,
+    seed: int,  # noqa: ARG001  nothing is drawn
+    config: ProbeConfig,
 ) -> list[Predictions]:
     """Score trials by cosine; only mean and scale are fitted (on train).
 
@@ -33,7 +40,7 @@ def verify(
     return [
         stitch(
             [part for part in parts if part is not None],
-            probe="cosine",
+            probe=measure.probe,
             unit="trial",
             metric="eer",
             layers=tuple(layer.name for layer in features.layers),
@@ -41,6 +48,7 @@ def verify(
             corpus=corpus,
             task=task,
         )
+        for measure in measures
     ]
 
 
