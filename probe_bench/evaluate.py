@@ -17,7 +17,7 @@ from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.kinds import Family, kind_of
 from probe_bench.probes.recognise import recognise
 from probe_bench.probes.verify import verify
-from probe_bench.scoring import Predictions, Score, score
+from probe_bench.scoring import Predictions, Score, cautions, score
 from probe_bench.splits import Fold
 from probe_bench.task import Measure, Metric, Task
 
@@ -106,7 +106,11 @@ def evaluate(
     return Evaluation(
         scores=tuple(scores),
         predictions=tuple(predictions),
-        notes=(*_left_out(task, predictions), *(n for made in predictions for n in made.notes)),
+        notes=(
+            *_left_out(task, predictions),
+            *(n for made in predictions for n in made.notes),
+            *cautions(scores, predictions),
+        ),
     )
 
 
