@@ -63,11 +63,13 @@ def average_precision(
 ) -> Float[Tensor, " resamples"]:
     """Σ_thresholds (R_k - R_{k-1}) P_k, thresholds at distinct scores from high to low."""
     order, last = _descending(scores)
-    sorted_weights = weights[:, order]
-    hits = sorted_weights * positive[order]
-    hits_so_far, so_far = hits.cumsum(1), sorted_weights.cumsum(1)
-    precision = hits_so_far[:, last] / so_far[:, last].clamp(min=torch.finfo(torch.float64).tiny)
-    return (hits * precision).sum(1) / hits_so_far[:, -1]
+    member = positive[order]
+    so_far = weights[:, order].cumsum(1)
+    # Recall rises at members alone: their own columns are all that is needed of the hits.
+    hits, ends = weights[:, order[member]], last[member]
+    hits_so_far = hits.cumsum(1)[:, member.cumsum(0)[ends] - 1]
+    precision = hits_so_far / so_far[:, ends].clamp(min=torch.finfo(torch.float64).tiny)
+    return (hits * precision).sum(1) / hits.sum(1)
 
 
 def roc_auc(
