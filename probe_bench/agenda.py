@@ -13,7 +13,7 @@ from probe_bench.task import ProbeName, Task
 
 __all__ = ["ANALYSES", "Agenda", "labelled", "make_agenda"]
 
-ANALYSES = ("modulation",)
+ANALYSES = ("modulation", "geometry")
 _ANALYSIS_CORPUS = "speech"
 _FRAME_PROBES: tuple[ProbeName, ...] = ("ctc",)
 
@@ -31,6 +31,10 @@ class Agenda:
     corpora: tuple[Corpus, ...]
     tasks: tuple[tuple[Task, str], ...]
     analyses: tuple[tuple[str, str], ...]
+
+    def analysed(self, analysis: str) -> list[str]:
+        """Return the corpora that an analysis reads."""
+        return [corpus for name, corpus in self.analyses if name == analysis]
 
     def needs_frames(self, corpus: str) -> bool:
         """Say whether anything reads single frames of a corpus."""

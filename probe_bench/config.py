@@ -40,8 +40,8 @@ class RunConfig:
     features:FOLDER, logmel, or random: before any of them for its untrained twin."""
     task: tuple[str, ...] = ("speaker", "phoneme", "emotion", "tagging")
     """Tasks, or none."""
-    analysis: tuple[str, ...] = ("modulation",)
-    """Analyses without labels, or none."""
+    analysis: tuple[str, ...] = ("modulation", "geometry")
+    """Analyses that fit no probe: how fast a layer may change, how it fills its space; or none."""
     corpus: tuple[str, ...] = ()
     """Corpora: NAME for an embedded one, NAME=FOLDER for a known data set or any folder with a
     manifest.csv. Default: each task's own embedded corpus."""
