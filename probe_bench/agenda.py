@@ -15,7 +15,7 @@ from probe_bench.task import Task
 
 __all__ = ["ANALYSES", "Agenda", "labelled", "make_agenda"]
 
-ANALYSES = ("modulation",)
+ANALYSES = ("modulation", "geometry")
 _ANALYSIS_CORPUS = "speech"
 
 
@@ -34,6 +34,10 @@ class Agenda:
     tasks: tuple[tuple[Task, str], ...]
     analyses: tuple[tuple[str, str], ...]
     diagnostics: tuple[str, ...]
+
+    def analysed(self, analysis: str) -> list[str]:
+        """Return the corpora that an analysis reads."""
+        return [corpus for name, corpus in self.analyses if name == analysis]
 
     def needs_frames(self, corpus: str) -> bool:
         """Say whether anything reads single frames of a corpus."""

@@ -81,7 +81,7 @@ def probing_seconds(
 
     Args:
         jobs: Tasks with their divided clips.
-        measured: Corpora of the modulation analysis.
+        measured: Corpora of the analyses, once for each.
         contestants: Every layer of each is probed.
         device: Where the probes run; its matrix products are timed.
         diagnostics: Names.

@@ -45,8 +45,8 @@ class RunConfig:
     probe: tuple[str, ...] = ("own",)
     """Probes that read every task which they fit (see `list probes`), the first one its headline;
     own: the task's own."""
-    analysis: tuple[str, ...] = ("modulation",)
-    """Analyses without labels, or none."""
+    analysis: tuple[str, ...] = ("modulation", "geometry")
+    """Analyses that fit no probe: how fast a layer may change, how it fills its space; or none."""
     diagnostic: tuple[str, ...] = DIAGNOSTICS
     """What the scores of the logistic probe mean, on every layer, or none."""
     corpus: tuple[str, ...] = ()

@@ -10,12 +10,20 @@ import numpy as np
 import pandas as pd
 
 from probe_bench.encoder import Layer
+from probe_bench.geometry.results import Finding
 from probe_bench.lineup import Contestant
 from probe_bench.modulation.results import CurvePoint, Estimate, LayerModulation
 from probe_bench.rows import Row
 from probe_bench.scoring import Predictions, Score
 
-__all__ = ["Stamp", "chance_rows", "modulation_rows", "task_rows", "write_predictions"]
+__all__ = [
+    "Stamp",
+    "chance_rows",
+    "geometry_rows",
+    "modulation_rows",
+    "task_rows",
+    "write_predictions",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,6 +128,34 @@ def modulation_rows(
         for metric, probe, points in curves:
             for point in points:
                 yield row(metric, _estimate(point), probe, f"mod_freq_hz={point.mod_freq_hz:.4g}")
+
+
+def geometry_rows(
+    found: Iterable[Finding], contestant: Contestant, corpus: str, stamp: Stamp
+) -> Iterator[Row]:
+    """Turn what the geometry analysis found of one encoder into rows."""
+    for finding in found:
+        yield Row(
+            run_id=stamp.run_id,
+            encoder=contestant.name,
+            **_place(finding.layer),
+            corpus=corpus,
+            task="geometry",
+            unit=finding.unit,
+            probe=finding.probe,
+            setting=finding.setting,
+            split="all",
+            metric=finding.metric,
+            value=finding.number.value,
+            ci_low=finding.number.low,
+            ci_high=finding.number.high,
+            n=finding.n,
+            n_groups=finding.n_groups,
+            chosen=False,
+            role=contestant.role,
+            censored=False,
+            seed=stamp.seed,
+        )
 
 
 def _reason(reason: str) -> str:

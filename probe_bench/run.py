@@ -18,6 +18,7 @@ from probe_bench.evaluate import chance_scores, evaluate
 from probe_bench.features import Features, Subset
 from probe_bench.folders import make_folder
 from probe_bench.gather import Workshop, pick_device
+from probe_bench.geometry.stage import map_geometry
 from probe_bench.jobs import Job, divide
 from probe_bench.ledger import Ledger
 from probe_bench.lineup import Contestant, line_up
@@ -74,6 +75,7 @@ def run(config: RunConfig, console: Console) -> Path:
     rows = [
         *_probe(agenda, jobs, contestants, features, stamp, shop, notes, tests, out),
         *_analyse(agenda, contestants, surveys, features, stamp, shop, notes),
+        *map_geometry(agenda, contestants, surveys, features, stamp, shop, notes),
     ]
     write_rows(rows, out / "results.csv")
     write_comparisons(tests, out / "comparisons.csv")
@@ -168,11 +170,12 @@ def _analyse(
     notes: dict[str, None],
 ) -> Iterator[Row]:
     """Measure how fast every layer may change."""
-    if not agenda.analyses:
+    corpora = agenda.analysed("modulation")
+    if not corpora:
         return
     with screen.progress(shop.console) as bar:
-        progress = bar.add_task("modulation", total=len(agenda.analyses) * len(contestants))
-        for _, name in agenda.analyses:
+        progress = bar.add_task("modulation", total=len(corpora) * len(contestants))
+        for name in corpora:
             reference = Reference(surveys[name].corpus)
             for contestant in contestants:
                 bar.update(progress, description=f"modulation of {contestant.name}")

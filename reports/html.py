@@ -12,6 +12,7 @@ from markupsafe import Markup
 from probe_bench.folders import make_folder
 from probe_bench.reports.canvas import Sheet
 from probe_bench.reports.figures import task_curves
+from probe_bench.reports.geometry import geometry_curves, likeness
 from probe_bench.reports.meaning import MEANING, meaning_sheets
 from probe_bench.reports.modulation import cutoff_curves, spectra
 from probe_bench.reports.record import FILTERS, Record, read_record
@@ -86,6 +87,8 @@ def _sheets(table: pd.DataFrame, tests: pd.DataFrame) -> dict[str, Sheet]:
         "cutoff": cutoff_curves(table, "support_cutoff_by_layer"),
         "gain": spectra(table, "support_gain", "support_gain"),
         "speed": spectra(table, "speed_psd", "output_speed"),
+        "geometry": geometry_curves(table, "geometry_by_layer"),
+        "likeness": likeness(table, "cka_between_layers"),
     }
     return {role: sheet for role, sheet in drawn.items() if sheet is not None}
 

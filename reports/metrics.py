@@ -147,6 +147,29 @@ METRICS: Mapping[str, MetricText] = {
     "support_lag_s": MetricText(label="readout lag", unit="ms", scale=1000.0, ranked=False),
     "support_gain": MetricText(label="power gain", ranked=False),
     "speed_psd": MetricText(label="power density", ranked=False),
+    "effective_rank": MetricText(label="effective rank", ranked=False),
+    "participation_ratio": MetricText(label="participation ratio", ranked=False),
+    "isoscore": MetricText(label="IsoScore", unit="%", scale=100.0, ranked=False),
+    "mean_cosine": MetricText(label="mean cosine", ranked=False),
+    "alignment": MetricText(label="alignment", ranked=False),
+    "uniformity": MetricText(label="uniformity", ranked=False),
+    "phone_mi_bits": MetricText(
+        label="mutual information of codes and phones", short="phone MI", unit="bit", ranked=False
+    ),
+    "pnmi": MetricText(label="phone-normalised mutual information", short="PNMI", ranked=False),
+    "speaker_mi_bits": MetricText(
+        label="mutual information of codes and speakers",
+        short="speaker MI",
+        unit="bit",
+        ranked=False,
+    ),
+    "abx_error": MetricText(
+        label="ABX error", unit="%", scale=100.0, lower_is_better=True, ranked=False
+    ),
+    "cka": MetricText(label="CKA", ranked=False),
+    "cka_logmel": MetricText(label="CKA with log-mel", ranked=False),
+    "svcca": MetricText(label="SVCCA", ranked=False),
+    "pwcca": MetricText(label="PWCCA", ranked=False),
 }
 
 

@@ -17,6 +17,8 @@ from probe_bench.rows import COLUMNS, read_comparisons, read_rows
 __all__ = [
     "ANALYSIS",
     "BEST",
+    "GEOMETRY",
+    "PAIRS",
     "SPECTRA",
     "TWIN_PREFIX",
     "Headline",
@@ -35,6 +37,7 @@ __all__ = [
     "panels",
     "score_of",
     "setting_number",
+    "setting_text",
     "spectrum",
     "subjects",
     "told_of",
@@ -42,9 +45,11 @@ __all__ = [
 ]
 
 ANALYSIS = "modulation"
+GEOMETRY = "geometry"
 BEST = "best"
 TWIN_PREFIX = "random:"
 SPECTRA = ("support_gain", "speed_psd")
+PAIRS = ("cka", "svcca", "pwcca")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +179,8 @@ def panels(table: pd.DataFrame) -> list[Panel]:
 def distinct_panels(table: pd.DataFrame) -> list[Panel]:
     """Every task, corpus, probe and metric, diagnostics among them, in the order of the rows."""
     columns = ["task", "corpus", "probe", "metric"]
-    tasks = table[(table["task"] != ANALYSIS) & (table["role"] != "chance")]
+    measured = ~table["task"].isin([ANALYSIS, GEOMETRY])
+    tasks = table[measured & (table["role"] != "chance")]
     distinct = tasks[columns].drop_duplicates()
     return [
         Panel(task=task, corpus=corpus, probe=probe, metric=metric)
@@ -208,7 +214,7 @@ def best(rows: pd.DataFrame, name: str) -> tuple[str, Score, pd.Series] | None:
     layer = str(picked["layer"].iloc[0]) if len(picked) == 1 else ""
     if not named.empty:
         row = named.iloc[0]
-        return _setting(row, "layer") or layer, score_of(row), row
+        return setting_text(str(row["setting"]), "layer") or layer, score_of(row), row
     return (layer, score_of(picked.iloc[0]), picked.iloc[0]) if len(picked) == 1 else None
 
 
@@ -338,8 +344,9 @@ def setting_number(setting: str, key: str) -> float:
     return math.nan
 
 
-def _setting(row: pd.Series, key: str) -> str:
-    pairs = dict(pair.partition("=")[::2] for pair in str(row["setting"]).split(";"))
+def setting_text(setting: str, key: str) -> str:
+    """Text behind `key=` in a `setting` cell; empty if it is not there."""
+    pairs = dict(pair.partition("=")[::2] for pair in setting.split(";"))
     return pairs.get(key, "")
 
 

@@ -42,7 +42,8 @@ def summary(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> Group:
         parts += [_scores(groups), Text(legend(tests), style="dim")]
     if (table["task"] == ANALYSIS).any():
         parts.append(_cutoffs(table))
-    return Group(*(parts or [Text("No result rows.")]))
+    nothing = "No result rows." if table.empty else "No scores; the report shows what was measured."
+    return Group(*(parts or [Text(nothing)]))
 
 
 def _scores(groups: Sequence[HeadlineGroup]) -> Table:

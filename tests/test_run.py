@@ -66,7 +66,7 @@ def test_the_default_run_on_a_part_of_the_embedded_corpora(
     assert "to probe and analyse" in said
     assert said.rstrip().endswith("report.html")
     rows = read_rows(tmp_path / "out" / "results.csv")
-    scores = rows[rows["task"] != "modulation"]
+    scores = rows[~rows["task"].isin(["modulation", "geometry"])]
     for encoder in ("wavjepa", "audio-jepa"):
         for name, role in ((encoder, "subject"), (f"random:{encoder}", "random")):
             mine = scores[(scores["encoder"] == name) & (scores["role"] == role)]
@@ -164,7 +164,7 @@ def test_embedded_features_score_as_their_encoder_does(
         assert tasks == {"speaker"}
         assert "one vector a clip" in capsys.readouterr().out
         return
-    assert tasks == {"speaker", "phoneme", "modulation"}
+    assert tasks == {"speaker", "phoneme", "modulation", "geometry"}
     for task, metric in (("speaker", "accuracy"), ("phoneme", "accuracy"), ("phoneme", "per")):
         values = [list(rows.loc[(name, task, metric)]["value"]) for name in ("logmel:25", "features:theirs")]  # fmt: skip
         assert values[0] == pytest.approx(values[1], abs=0.02)
