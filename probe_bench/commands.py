@@ -216,7 +216,9 @@ def cache(config: CacheConfig) -> int:
             again = "; the next run makes them again" if damaged else ""
             console.print(f"{len(damaged)} damaged shards{again}")
         case "prune":
-            console.print(f"freed {human_bytes(store.prune(everything=config.all))}")
+            console.print(
+                f"freed {human_bytes(store.prune(everything=config.all, degraded=config.degraded))}"
+            )
     return 0
 
 

@@ -27,7 +27,12 @@ class Stamp:
 
 
 def task_rows(
-    scores: Iterable[Score], contestant: Contestant, task: str, corpus: str, stamp: Stamp
+    scores: Iterable[Score],
+    contestant: Contestant,
+    task: str,
+    corpus: str,
+    stamp: Stamp,
+    split: str = "test",
 ) -> Iterator[Row]:
     """Turn the scores of one encoder on one task into rows."""
     layers = {layer.name: layer for layer in contestant.layers}
@@ -38,7 +43,7 @@ def task_rows(
             **(_numbers(score) | _place(layers.get(score.layer))),
             corpus=corpus,
             task=task,
-            split="test",
+            split=split,
             role=contestant.role,
             censored=False,
             seed=stamp.seed,

@@ -1,7 +1,7 @@
 """One run: corpora, features, probes and analyses, and the folder they are written to."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +12,8 @@ from probe_bench.budget import probing_seconds
 from probe_bench.cache import Cache, default_root
 from probe_bench.config import RunConfig
 from probe_bench.contrasts import Scored, contrasts
+from probe_bench.degradations import named_kinds
+from probe_bench.degraded import DegradedTest, degraded_tests
 from probe_bench.evaluate import chance_scores, evaluate
 from probe_bench.features import Features, Subset
 from probe_bench.folders import make_folder
@@ -23,7 +25,9 @@ from probe_bench.modulation.analysis import measure
 from probe_bench.modulation.reference import Reference
 from probe_bench.record import describe, digest
 from probe_bench.results import Stamp, chance_rows, modulation_rows, task_rows, write_predictions
+from probe_bench.robustness import chance_areas, robustness
 from probe_bench.rows import Comparison, Row, write_comparisons, write_rows
+from probe_bench.scoring import Score
 from probe_bench.survey import Survey
 
 __all__ = ["run"]
@@ -42,6 +46,7 @@ def run(config: RunConfig, console: Console) -> Path:
     Raises:
         UserError: If something that was asked for cannot be had; nothing cached is lost.
     """
+    kinds = named_kinds(config.degrade)
     make_folder(config.out)  # before any work: it may not be writable
     shop = Workshop(
         cache=Cache(config.cache or default_root()),
@@ -62,14 +67,21 @@ def run(config: RunConfig, console: Console) -> Path:
     jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
     measured = [surveys[name].corpus for _, name in agenda.analyses]
     console.print(screen.probing(probing_seconds(jobs, measured, contestants, shop.device)))
-    features = shop.gather(contestants, surveys, agenda.needs_frames)
+    tests_under = degraded_tests(kinds, jobs, surveys, config.seed)
+    features = shop.gather(
+        contestants,
+        surveys | {name: test.survey for name, test in tests_under.items()},
+        lambda name: (
+            tests_under[name].has_frames if name in tests_under else agenda.needs_frames(name)
+        ),
+    )
     run_id = digest(config, contestants, surveys)
     stamp = Stamp(run_id=run_id, seed=config.seed)
     out = _fresh(config.out)
     notes: dict[str, None] = {}  # a set that keeps its order
     tests: list[Comparison] = []
     rows = [
-        *_probe(jobs, contestants, features, stamp, shop, notes, tests, out),
+        *_probe(jobs, tests_under.values(), contestants, features, stamp, shop, notes, tests, out),
         *_analyse(agenda, contestants, surveys, features, stamp, shop, notes),
     ]
     write_rows(rows, out / "results.csv")
@@ -92,6 +104,7 @@ def _fresh(out: Path) -> Path:
 
 def _probe(
     jobs: Sequence[Job],
+    tests_under: Collection[DegradedTest],
     contestants: Sequence[Contestant],
     features: Mapping[tuple[str, str], Features],
     stamp: Stamp,
@@ -111,6 +124,8 @@ def _probe(
             chance = chance_scores(job.task, job.corpus, job.folds, stamp.seed)
             yield from chance_rows(chance, *names, stamp)
             scored = [Scored(contestant=None, scores=chance)]
+            under = [test for test in tests_under if test.job is job]
+            areas = [_chance_under(chance, under)]
             for contestant in contestants:
                 bar.update(progress, description=f"probe {job.task.name} by {contestant.name}")
                 if job.task.unit == "frame" and not contestant.has_frames:
@@ -121,18 +136,44 @@ def _probe(
                 with shop.ledger.time(
                     "probe", encoder=contestant.name, corpus=job.corpus.name, task=job.task.name
                 ):
-                    found = evaluate(job.task, job.corpus, job.folds, own, stamp.seed)
+                    further = [
+                        test.numbered(features[contestant.name, test.name])
+                        for test in under
+                        if contestant.encoder
+                    ]
+                    found = evaluate(
+                        job.task, job.corpus, job.folds, own, stamp.seed, further=further
+                    )
                 notes.update(_said(job, found.notes))
                 yield from task_rows(found.scores, contestant, *names, stamp)
                 scored.append(Scored(contestant=contestant, scores=found.scores))
+                if further:
+                    degradations = [test.degradation for test in under]
+                    pairs = list(zip(degradations, found.further, strict=True))
+                    robust = robustness(found.scores, pairs, chance)
+                    for split, scores in robust.scores.items():
+                        yield from task_rows(scores, contestant, *names, stamp, split)
+                    areas.append(Scored(contestant=contestant, scores=robust.picked))
+                elif under:
+                    notes.update(_said(job, [_audioless(contestant)]))
                 write_predictions(found.predictions, contestant.name, *names, out / "predictions")
                 bar.advance(progress)
             tests += contrasts(scored, *names, stamp)
+            tests += contrasts(areas, *names, stamp)
 
 
 def _said(job: Job, notes: Iterable[str]) -> dict[str, None]:
     """Say of each note which task it is about."""
     return {f"{job.task.name} on {job.corpus.name}: {note}": None for note in notes}
+
+
+def _chance_under(chance: Sequence[Score], under: Sequence[DegradedTest]) -> Scored:
+    degradations = [test.degradation for test in under]
+    return Scored(contestant=None, scores=list(chance_areas(chance, degradations)))
+
+
+def _audioless(contestant: Contestant) -> str:
+    return f"{contestant.name} not tried on degraded audio, it is a folder of features"
 
 
 def _frameless(contestant: Contestant) -> str:

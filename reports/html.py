@@ -14,9 +14,11 @@ from probe_bench.reports.canvas import Sheet
 from probe_bench.reports.figures import task_curves
 from probe_bench.reports.modulation import cutoff_curves, spectra
 from probe_bench.reports.record import FILTERS, Record, read_record
+from probe_bench.reports.robustness import degradation_curves, robustness_groups
 from probe_bench.reports.style import FEW, house_style
 from probe_bench.reports.svg import inline_panels, save_sheet, swatch
 from probe_bench.reports.tables import (
+    degraded,
     distinct,
     headline_panels,
     join_comparisons,
@@ -84,6 +86,7 @@ def _sheets(table: pd.DataFrame, tests: pd.DataFrame) -> dict[str, Sheet]:
         "cutoff": cutoff_curves(table, "support_cutoff_by_layer"),
         "gain": spectra(table, "support_gain", "support_gain"),
         "speed": spectra(table, "speed_psd", "output_speed"),
+        "robustness": degradation_curves(table, "score_by_severity"),
     }
     return {role: sheet for role, sheet in drawn.items() if sheet is not None}
 
@@ -118,6 +121,8 @@ def _page(
             findings=findings(table, tests),
             headlines=headline_groups(table, tests),
             tested=not tests.empty,
+            robustness=robustness_groups(table, tests),
+            n_degraded=int(degraded(shown).sum()),
             sheets=plates,
             columns=COLUMNS,
             filters=filters(rows),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["METRICS", "MetricText", "Score", "metric_text"]
 
@@ -130,5 +130,15 @@ METRICS: Mapping[str, MetricText] = {
 
 
 def metric_text(metric: str) -> MetricText:
-    """Describe a metric; unknown ones show under their own name and are never ranked."""
+    """Describe a metric; unknown ones show under their own name and are never ranked.
+
+    Areas and shares of robustness are called `robustness_area:KIND:METRIC`.
+    """
+    what, _, rest = metric.partition(":")
+    kind, _, of = rest.partition(":")
+    if what == "robustness_area":
+        plain = metric_text(of)
+        return replace(plain, short=f"mean {plain.short or plain.label} under {kind}")
+    if what == "robustness_share":
+        return _share(f"{metric_text(of).label} kept under {kind}")
     return METRICS.get(metric, MetricText(label=metric.replace("_", " "), ranked=False))

@@ -17,6 +17,7 @@ from probe_bench.rows import COLUMNS, read_comparisons, read_rows
 __all__ = [
     "ANALYSIS",
     "BEST",
+    "DEGRADED",
     "SPECTRA",
     "TWIN_PREFIX",
     "Headline",
@@ -24,6 +25,7 @@ __all__ = [
     "best",
     "chance_score",
     "corpora",
+    "degraded",
     "distinct",
     "headline_panels",
     "headlines",
@@ -42,6 +44,7 @@ __all__ = [
 
 ANALYSIS = "modulation"
 BEST = "best"
+DEGRADED = "test+"
 TWIN_PREFIX = "random:"
 SPECTRA = ("support_gain", "speed_psd")
 
@@ -165,10 +168,15 @@ def corpora(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table["corpus"].unique()]
 
 
+def degraded(rows: pd.DataFrame) -> pd.Series:
+    """Rows of degraded test audio (split `test+KIND`): scores, areas and shares."""
+    return rows["split"].str.startswith(DEGRADED)
+
+
 def panels(table: pd.DataFrame) -> list[Panel]:
-    """Everything the tasks measured, in the order of the rows."""
+    """Everything the tasks measured of audio as it was recorded, in the order of the rows."""
     columns = ["task", "corpus", "probe", "metric"]
-    tasks = table[(table["task"] != ANALYSIS) & (table["role"] != "chance")]
+    tasks = table[(table["task"] != ANALYSIS) & (table["role"] != "chance") & ~degraded(table)]
     distinct = tasks[columns].drop_duplicates()
     return [
         Panel(task=task, corpus=corpus, probe=probe, metric=metric)
@@ -338,5 +346,5 @@ def _setting(row: pd.Series, key: str) -> str:
 
 
 def _tested(rows: pd.DataFrame) -> pd.Series:
-    """Rows scored on data that neither trained nor picked anything."""
-    return ~rows["split"].isin(["train", "valid"])
+    """Rows scored on data that neither trained nor picked anything, and as it was recorded."""
+    return ~rows["split"].isin(["train", "valid"]) & ~degraded(rows)
