@@ -1,12 +1,19 @@
 """Areas and shares: their values by hand, their intervals from shared resamples."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 
+from probe_bench.contrasts import Scored, contrasts
 from probe_bench.degradations import KINDS, Degradation
+from probe_bench.encoder import Layer
+from probe_bench.lineup import Contestant
 from probe_bench.metrics import LOWER_IS_BETTER
+from probe_bench.results import Stamp
 from probe_bench.robustness import chance_areas, robustness
+from probe_bench.rows import Role
 from probe_bench.scoring import Score
 
 ROWS = 401
@@ -98,3 +105,39 @@ def test_kinds_stand_apart_and_chance_does_not_hear(noise: torch.Tensor) -> None
         "robustness_area:noise-white:accuracy",
     ]
     assert all(torch.equal(score.replicates, chance.replicates) for score in guesses)
+
+
+def test_areas_and_shares_are_compared_like_scores(noise: torch.Tensor) -> None:
+    """Encoders with each other, twins and chance, on differences of the areas' own replicates."""
+
+    def scored(name: str, role: Role, clean: float, under: float) -> Scored:
+        layer = Layer(
+            name="L1", dim=1, depth=1.0, frame_rate_hz=Fraction(50), first_frame_s=Fraction(0)
+        )
+        found = robustness(
+            [made(clean, noise), made(clean, noise, layer="L1")],
+            [
+                (d, [made(under, noise), made(under, noise, layer="L1")])
+                for d in degradations("band")
+            ],
+            [chance],
+        )
+        contestant = Contestant(name=name, role=role, layers=(layer,), fingerprint=name)
+        return Scored(contestant=contestant, scores=found.picked)
+
+    chance = made(0.1, 0 * noise, layer="")
+    rows = [
+        Scored(contestant=None, scores=list(chance_areas([chance], degradations("band")))),
+        scored("a", "subject", 0.9, 0.6),
+        scored("b", "subject", 0.8, 0.7),
+        scored("random:a", "random", 0.5, 0.4),
+    ]
+    tests = list(contrasts(rows, "speaker", "speech", Stamp(run_id="r", seed=0)))
+    area = {(t.question, t.encoder): t.difference for t in tests if "area" in t.metric}
+    assert area == pytest.approx(
+        {("twin", "a"): 0.2, ("chance", "a"): 0.5, ("chance", "b"): 0.6, ("encoder", "a"): -0.1}
+    )
+    share = {(t.question, t.encoder): t.difference for t in tests if "share" in t.metric}
+    assert share == pytest.approx(
+        {("twin", "a"): 0.5 / 0.8 - 0.3 / 0.4, ("encoder", "a"): 0.5 / 0.8 - 0.6 / 0.7}
+    )
