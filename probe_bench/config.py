@@ -101,7 +101,9 @@ class EmbedConfig:
 class ListConfig:
     """List what can be named on the command line."""
 
-    what: tyro.conf.Positional[Literal["encoders", "tasks", "probes", "corpora", "systems"]]
+    what: tyro.conf.Positional[
+        Literal["encoders", "tasks", "probes", "corpora", "degradations", "systems"]
+    ]
     """What to list."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
     """Say more: sources and licences; for tasks, chance and what log-mel reaches."""

@@ -11,7 +11,8 @@ from io import StringIO
 import numpy as np
 import pytest
 
-from probe_bench.config import RunConfig
+from probe_bench.commands import show
+from probe_bench.config import ListConfig, RunConfig
 from probe_bench.degradations import ALL, KINDS, Degradation, LongTermSpectrum, named_kinds
 from probe_bench.degradations.level import rms
 from probe_bench.errors import UserError
@@ -127,3 +128,8 @@ def test_the_help_names_every_kind() -> None:
 
     text = getsource(RunConfig).split("degrade: ")[1].split('"""')[1]
     assert set(KINDS) <= set(text.replace(",", " ").replace(".", " ").split())
+
+
+def test_the_list_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show(ListConfig(what="degradations")) == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]} >= set(KINDS)
