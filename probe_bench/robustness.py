@@ -5,24 +5,26 @@ For one kind of degradation, with score s_k at severity k of K (equal steps on t
     area  = (1 / K) sum_k s_k                       in units of the metric
     share = (area - chance) / (clean - chance)      1: nothing lost, 0: all that was above chance
 
-Both are formed replicate by replicate: clean, degraded and chance scores stand on the same resamples,
-so intervals and tests know what they have in common. The share is left open where the clean score
-cannot be told from chance by the interval of their difference.
+Clean, degraded and chance scores stand on the same resamples, so intervals and tests know what they
+have in common. The share is left open where the clean score cannot be told from chance.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import cast
 
 import torch
 from jaxtyping import Float
+from scipy import stats
 from torch import Tensor
 
-from probe_bench.bootstrap import interval
+from probe_bench.bootstrap import Interval, intervals
 from probe_bench.degradations import Degradation
-from probe_bench.metrics import LOWER_IS_BETTER
+from probe_bench.metrics import BIASED, LOWER_IS_BETTER, SCALES
 from probe_bench.probes.stitching import BEST
 from probe_bench.scoring import Score
+from probe_bench.task import Metric
 
 __all__ = ["AREA", "SHARE", "Robustness", "chance_areas", "robustness", "split_of"]
 
@@ -94,21 +96,46 @@ def _summaries(
 ) -> Iterator[Score]:
     """Area under the degradation curve and the share of the clean score above chance."""
     area = torch.stack([score.replicates for score in degraded]).mean(0)
-    yield _with(clean, f"{AREA}:{kind}:{clean.metric}", area)
+    metric = cast("Metric", clean.metric)
+    (found,) = intervals(area[None], clean.n_groups, SCALES[metric], biased=metric in BIASED)
+    yield _with(clean, f"{AREA}:{kind}:{metric}", found, area)
     if chance is not None:
-        share = _share(clean, area, chance)
-        yield _with(clean, f"{SHARE}:{kind}:{clean.metric}", share)
+        kept, gained = (x - chance.replicates for x in (area, clean.replicates))
+        sign = -1 if metric in LOWER_IS_BETTER else 1
+        found, share = _share(sign * kept, sign * gained, clean.n_groups)
+        yield _with(clean, f"{SHARE}:{kind}:{metric}", found, share)
 
 
-def _share(clean: Score, area: Float[Tensor, " rows"], chance: Score) -> Float[Tensor, " rows"]:
-    gained = clean.replicates - chance.replicates
-    found = interval(-gained if clean.metric in LOWER_IS_BETTER else gained, clean.n_groups)
-    above = found.value is not None and (found.value if found.low is None else found.low) > 0
-    return (area - chance.replicates) / gained if above else torch.full_like(area, torch.nan)
+def _share(
+    kept: Float[Tensor, " rows"], gained: Float[Tensor, " rows"], n_clusters: int
+) -> tuple[Interval, Float[Tensor, " rows"]]:
+    """Ratio of two differences with Fieller's interval (1954, J. Royal Statistical Society B 16).
+
+    It holds every share q at which kept - q gained, a plain difference, cannot be told from 0 by t
+    with the repairs of `bootstrap`: the roots of a q^2 - 2 b q + c = 0 below. They have two ends if
+    a > 0, where gained itself can be told from 0. Replicates are those of the ratio's tangent: near
+    a denominator of 0 the resampled ratio has no spread to speak of.
+    """
+    n, d = float(kept[0]), float(gained[0])
+    nowhere = torch.full_like(kept, torch.nan)
+    spread = torch.cov(torch.stack([kept, gained])[:, 1:], correction=0)
+    t = float(stats.t.ppf(0.975, n_clusters - 1)) if n_clusters > 1 else 0.0
+    factor = t**2 * n_clusters / max(n_clusters - 1, 1)
+    c, b, a = (
+        product - factor * float(spread[i, j])
+        for product, i, j in ((n * n, 0, 0), (n * d, 0, 1), (d * d, 1, 1))
+    )
+    if not (d > 0 and a > 0):
+        return Interval(value=None, low=None, high=None), nowhere
+    share = n / d
+    tangent = share + ((kept - n) - share * (gained - d)) / d
+    if n_clusters < 2:
+        return Interval(value=share, low=None, high=None), tangent
+    half = max(b * b - a * c, 0.0) ** 0.5
+    return Interval(value=share, low=(b - half) / a, high=(b + half) / a), tangent
 
 
-def _with(score: Score, metric: str, replicates: Float[Tensor, " rows"]) -> Score:
-    found = interval(replicates, score.n_groups)
+def _with(score: Score, metric: str, found: Interval, replicates: Float[Tensor, " rows"]) -> Score:
     return replace(
         score,
         metric=metric,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from probe_bench.bootstrap import interval
 from probe_bench.contrasts import Scored, contrasts
 from probe_bench.degradations import KINDS, Degradation
 from probe_bench.encoder import Layer
@@ -60,12 +61,20 @@ def test_area_and_share_by_hand(metric: str, noise: torch.Tensor) -> None:
     assert area.value == pytest.approx(np.mean(under))
     assert share.metric == f"robustness_share:band:{metric}"
     assert share.value == pytest.approx((np.mean(under) - chance) / (clean - chance))
+    # To first order the ratio of the resamples, its interval that of tests at every share.
     by_hand = (np.mean(under) + 2 * noise - chance) / (clean + noise - chance)
-    np.testing.assert_allclose(share.replicates[1:], by_hand[1:])
+    np.testing.assert_allclose(share.replicates[1:], by_hand[1:], atol=0.04)
     assert share.ci_low is not None
     assert share.ci_high is not None
     assert share.ci_low < share.value < share.ci_high
     assert [s.layer for s in summaries] == ["best", "best", "in", "in"]
+    for q in (share.ci_low, share.ci_high):
+        left = (np.mean(under) + 2 * noise - chance) - q * (clean + noise - chance)
+        left[0] = (np.mean(under) - chance) - q * (clean - chance)
+        at_the_edge = interval(left, 20)
+        assert at_the_edge.low is not None
+        assert at_the_edge.high is not None
+        assert min(abs(at_the_edge.low), abs(at_the_edge.high)) < 1e-9
 
 
 def test_severity_zero_keeps_everything(noise: torch.Tensor) -> None:
