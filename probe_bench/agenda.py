@@ -13,7 +13,7 @@ from probe_bench.errors import UserError
 from probe_bench.probes.kinds import KINDS, OWN, kind_of, with_probes
 from probe_bench.task import Task
 
-__all__ = ["ANALYSES", "Agenda", "labelled", "make_agenda"]
+__all__ = ["ANALYSES", "Agenda", "labelled", "make_agenda", "reads_frames"]
 
 ANALYSES = ("modulation", "geometry")
 _ANALYSIS_CORPUS = "speech"
@@ -42,10 +42,8 @@ class Agenda:
     def needs_frames(self, corpus: str) -> bool:
         """Say whether anything reads single frames of a corpus."""
         probed = [task for task, name in self.tasks if name == corpus]
-        return any(name == corpus for _, name in self.analyses) or any(
-            task.unit == "frame" or any(kind_of(m.probe).frames for m in task.measures)
-            for task in probed
-        )
+        analysed = any(name == corpus for _, name in self.analyses)
+        return analysed or any(reads_frames(task) for task in probed)
 
 
 def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
@@ -76,6 +74,11 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
         analyses=tuple((name, corpus.name) for name in analyses for corpus in measured),
         diagnostics=diagnostics,
     )
+
+
+def reads_frames(task: Task) -> bool:
+    """Say whether a task reads single frames and not only statistics of clips."""
+    return task.unit == "frame" or any(kind_of(m.probe).frames for m in task.measures)
 
 
 def labelled(task: Task, corpus: Corpus) -> list[int]:

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from probe_bench.corpus import Corpus
+from probe_bench.degradations import Degradation
 from probe_bench.diagnostics.cost import passes
 from probe_bench.encoder import Encoder, Layer
 from probe_bench.extract import encode_clips
@@ -16,9 +18,10 @@ from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.units import GRID_HZ
 from probe_bench.splits import Fold
 
-__all__ = ["Cost", "encoding_speed", "probing_seconds"]
+__all__ = ["Cost", "degrading_slowness", "encoding_speed", "probing_seconds", "total"]
 
 _PROBE_S = 4.0  # noise that is encoded to time an encoder
+_PROBE_HZ = 16000
 _CLIPS = 4
 _PASSES_TIMED = 3
 
@@ -68,6 +71,32 @@ def encoding_speed(encoder: Encoder, device: str) -> float:
         encode_clips(encoder, noise, device)
         taken_s.append(time.perf_counter() - start)
     return _CLIPS * samples / encoder.sample_rate_hz / min(taken_s)
+
+
+def degrading_slowness(degradation: Degradation | None) -> float:
+    """Return the seconds that degrading one second of audio takes; 0 for clean audio."""
+    if degradation is None:
+        return 0.0
+    samples = int(_PROBE_S * _PROBE_HZ)
+    noise = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
+    degradation.apply(noise, _PROBE_HZ, "")  # the first one pays for tables and delays
+    start = time.perf_counter()
+    degradation.apply(noise, _PROBE_HZ, "")
+    return (time.perf_counter() - start) / _PROBE_S
+
+
+def total(costs: Sequence[Cost]) -> list[Cost]:
+    """Add up the costs of one encoder that go by one corpus name (severities of a degradation)."""
+    found: dict[tuple[str, str], Cost] = {}
+    for cost in costs:
+        before = found.get((cost.encoder, cost.corpus))
+        found[cost.encoder, cost.corpus] = cost if before is None else _sum(before, cost)
+    return list(found.values())
+
+
+def _sum(one: Cost, other: Cost) -> Cost:
+    names = ("clips", "audio_s", "missing_s", "seconds", "n_bytes")
+    return replace(one, **{name: getattr(one, name) + getattr(other, name) for name in names})
 
 
 def probing_seconds(

@@ -52,6 +52,9 @@ class RunConfig:
     corpus: tuple[str, ...] = ()
     """Corpora: NAME for an embedded one, NAME=FOLDER for a known data set or any folder with a
     manifest.csv. Default: each task's own embedded corpus."""
+    degrade: tuple[str, ...] = ("none",)
+    """Read the probes, trained on clean audio, on degraded test audio as well: noise, noise-white,
+    noise-pink, reverb, channel, band, telephone, codec, codec-opus, codec-mulaw, all or none."""
     baselines: bool = True
     """Add log-mel at the same frame rate and the untrained twin of every encoder."""
     seed: int = 0
@@ -102,7 +105,9 @@ class EmbedConfig:
 class ListConfig:
     """List what can be named on the command line."""
 
-    what: tyro.conf.Positional[Literal["encoders", "tasks", "probes", "corpora", "systems"]]
+    what: tyro.conf.Positional[
+        Literal["encoders", "tasks", "probes", "corpora", "degradations", "systems"]
+    ]
     """What to list."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
     """Say more: sources and licences; for tasks, chance and what log-mel reaches."""
@@ -141,6 +146,8 @@ class CacheConfig:
     entries."""
     all: bool = False
     """With prune: remove everything."""
+    degraded: bool = False
+    """With prune: remove the features of degraded audio as well."""
     cache: Path | None = None
     """Feature cache; default: probe-bench in the platform's cache folder."""
 

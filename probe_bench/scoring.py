@@ -28,7 +28,7 @@ class Score:
         probe: Name of the probe, or `majority`.
         setting: `key=value` pairs joined by `;`.
         unit: `clip`, `frame` or `trial`.
-        metric: Name of the metric.
+        metric: Name of the metric, or of an area under it (`robustness`).
         value: The number, None where it could not be measured.
         ci_low: Lower end of the 95 % interval.
         ci_high: Upper end.
@@ -73,6 +73,7 @@ class Predictions:
             `units` phone strings.
         predicted: The same with a leading layer axis, scores in place of membership and flags.
         notes: What the reader of the scores should know.
+        further: `predicted` by the same probes from further features of the same units.
     """
 
     probe: str
@@ -89,6 +90,7 @@ class Predictions:
     targets: Shaped[np.ndarray, "units ..."]
     predicted: Shaped[np.ndarray, "layers units ..."]
     notes: tuple[str, ...] = ()
+    further: tuple[Shaped[np.ndarray, "layers units ..."], ...] = ()
 
 
 def score(

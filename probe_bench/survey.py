@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from probe_bench.audio import read
 from probe_bench.corpus import Clip, Corpus
+from probe_bench.degradations import Degradation
 from probe_bench.errors import AudioError, CorpusError
 
 __all__ = ["LeftOut", "Survey", "survey"]
@@ -31,12 +32,33 @@ class Survey:
         n_samples: Length of each usable clip at its file's own rate, and that rate in Hz.
         digest: sha256 over the audio bytes and labels of the usable clips.
         left_out: The clips that are not used, with reasons.
+        degradation: What is done to every clip before an encoder hears it.
     """
 
     corpus: Corpus
     n_samples: tuple[tuple[int, int], ...]
     digest: str
     left_out: tuple[LeftOut, ...]
+    degradation: Degradation | None = None
+
+    def part(self, clips: Sequence[int], name: str, degradation: Degradation) -> "Survey":
+        """Return some of the clips, degraded, as a survey of their own.
+
+        Args:
+            clips: Their numbers.
+            name: Name of the part.
+            degradation: What is done to them.
+        """
+        which = json.dumps([self.digest, list(clips)])
+        return Survey(
+            corpus=replace(
+                self.corpus, name=name, clips=tuple(self.corpus.clips[i] for i in clips)
+            ),
+            n_samples=tuple(self.n_samples[i] for i in clips),
+            digest=hashlib.sha256(which.encode()).hexdigest(),
+            left_out=(),
+            degradation=degradation,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,7 @@ from probe_bench.reports.tables import (
 )
 
 __all__ = [
+    "draw_chance",
     "draw_series",
     "legend_entries",
     "logmel_look",
@@ -123,14 +124,14 @@ def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame, tests: pd.DataFram
         if few:
             _outline_alike(axes, rows, name, look, text, told_of(tests, panel, rows, name).alike)
         _ring_chosen(axes, rows, name, look, text)
-    _draw_chance(axes, chance_score(table, panel), text)
+    draw_chance(axes, chance_score(table, panel), text)
     draw_layer_axis(axes, rows, shown)
     axes.set_ylabel(text.axis)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     return _describe(rows, list(shown), text)
 
 
-def _draw_chance(axes: Axes, chance: Score | None, text: MetricText) -> None:
+def draw_chance(axes: Axes, chance: Score | None, text: MetricText) -> None:
     """Draw the level of guessing, or say where it is if it would squeeze the curves."""
     if chance is None:
         return

@@ -16,9 +16,11 @@ from probe_bench.reports.geometry import geometry_curves, likeness
 from probe_bench.reports.meaning import MEANING, meaning_sheets
 from probe_bench.reports.modulation import cutoff_curves, spectra
 from probe_bench.reports.record import FILTERS, Record, read_record
+from probe_bench.reports.robustness import degradation_curves, robustness_groups
 from probe_bench.reports.style import FEW, house_style
 from probe_bench.reports.svg import inline_panels, save_sheet, swatch
 from probe_bench.reports.tables import (
+    degraded,
     distinct,
     headline_panels,
     join_comparisons,
@@ -89,6 +91,7 @@ def _sheets(table: pd.DataFrame, tests: pd.DataFrame) -> dict[str, Sheet]:
         "speed": spectra(table, "speed_psd", "output_speed"),
         "geometry": geometry_curves(table, "geometry_by_layer"),
         "likeness": likeness(table, "cka_between_layers"),
+        "robustness": degradation_curves(table, "score_by_severity"),
     }
     return {role: sheet for role, sheet in drawn.items() if sheet is not None}
 
@@ -123,6 +126,8 @@ def _page(
             findings=findings(table, tests),
             headlines=headline_groups(table, tests),
             tested=not tests.empty,
+            robustness=robustness_groups(table, tests),
+            n_degraded=int(degraded(shown).sum()),
             sheets=plates,
             meaning=any(role in plates for role in MEANING),
             columns=COLUMNS,

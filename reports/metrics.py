@@ -176,14 +176,24 @@ METRICS: Mapping[str, MetricText] = {
 def metric_text(metric: str) -> MetricText:
     """Describe a metric; unknown ones show under their own name and are never ranked.
 
-    A metric `at_fraction`, `at_dim` or of the `control` task is written as the metric itself.
+    A metric `at_fraction`, `at_dim` or of the `control` task is written as the metric itself; areas
+    and shares of robustness are called `robustness_area:KIND:METRIC`.
     """
+    what, _, rest = metric.partition(":")
+    kind, _, of = rest.partition(":")
+    if what == "robustness_area":
+        own = metric_text(of)
+        return replace(own, short=f"mean {own.short or own.label} under {kind}")
+    if what == "robustness_share":
+        return _share(f"{metric_text(of).label} kept under {kind}")
     plain = metric.removeprefix("control_")
     for suffix in _CURVES:
         plain = plain.removesuffix(suffix)
     if plain != metric and plain in METRICS:
-        of, said = METRICS[plain], metric.replace(plain, "").replace("_", " ").strip()
-        return replace(of, label=f"{of.label}, {said}", short=of.short or of.label)
+        measured, said = METRICS[plain], metric.replace(plain, "").replace("_", " ").strip()
+        return replace(
+            measured, label=f"{measured.label}, {said}", short=measured.short or measured.label
+        )
     return METRICS.get(metric, MetricText(label=metric.replace("_", " "), ranked=False))
 
 

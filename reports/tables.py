@@ -17,6 +17,7 @@ from probe_bench.rows import COLUMNS, read_comparisons, read_rows
 __all__ = [
     "ANALYSIS",
     "BEST",
+    "DEGRADED",
     "GEOMETRY",
     "PAIRS",
     "SPECTRA",
@@ -26,6 +27,7 @@ __all__ = [
     "best",
     "chance_score",
     "corpora",
+    "degraded",
     "distinct",
     "distinct_panels",
     "headline_panels",
@@ -47,6 +49,7 @@ __all__ = [
 ANALYSIS = "modulation"
 GEOMETRY = "geometry"
 BEST = "best"
+DEGRADED = "test+"
 TWIN_PREFIX = "random:"
 SPECTRA = ("support_gain", "speed_psd")
 PAIRS = ("cka", "svcca", "pwcca")
@@ -171,15 +174,20 @@ def corpora(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table["corpus"].unique()]
 
 
+def degraded(rows: pd.DataFrame) -> pd.Series:
+    """Rows of degraded test audio (split `test+KIND`): scores, areas and shares."""
+    return rows["split"].str.startswith(DEGRADED)
+
+
 def panels(table: pd.DataFrame) -> list[Panel]:
-    """Everything the tasks measured, in the order of the rows; what it means is not among it."""
+    """Everything the tasks measured of audio as recorded, in the order of the rows, but diagnostics."""
     return [panel for panel in distinct_panels(table) if not is_diagnostic(panel.metric)]
 
 
 def distinct_panels(table: pd.DataFrame) -> list[Panel]:
-    """Every task, corpus, probe and metric, diagnostics among them, in the order of the rows."""
+    """Every task, corpus, probe and metric of audio as recorded, diagnostics among them."""
     columns = ["task", "corpus", "probe", "metric"]
-    measured = ~table["task"].isin([ANALYSIS, GEOMETRY])
+    measured = ~table["task"].isin([ANALYSIS, GEOMETRY]) & ~degraded(table)
     tasks = table[measured & (table["role"] != "chance")]
     distinct = tasks[columns].drop_duplicates()
     return [
@@ -351,5 +359,5 @@ def setting_text(setting: str, key: str) -> str:
 
 
 def _tested(rows: pd.DataFrame) -> pd.Series:
-    """Rows scored on data that neither trained nor picked anything."""
-    return ~rows["split"].isin(["train", "valid"])
+    """Rows scored on data that neither trained nor picked anything, and as it was recorded."""
+    return ~rows["split"].isin(["train", "valid"]) & ~degraded(rows)

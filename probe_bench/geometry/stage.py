@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from probe_bench import screen
-from probe_bench.agenda import Agenda
 from probe_bench.features import Features
 from probe_bench.gather import Workshop
 from probe_bench.geometry.abx import HOW_TO_GET_IT, Token, installed, triphones
@@ -20,7 +19,7 @@ __all__ = ["encoder_pairs", "families", "map_geometry"]
 
 
 def map_geometry(
-    agenda: Agenda,
+    corpora: Sequence[str],
     contestants: Sequence[Contestant],
     surveys: Mapping[str, Survey],
     features: Mapping[tuple[str, str], Features],
@@ -30,7 +29,6 @@ def map_geometry(
 ) -> Iterator[Row]:
     """Measure the geometry of every encoder on every corpus that is analysed, and compare them."""
     framed = [contestant for contestant in contestants if contestant.has_frames]
-    corpora = agenda.analysed("geometry")
     if not corpora or not framed:
         return
     with screen.progress(shop.console) as bar:
@@ -39,10 +37,7 @@ def map_geometry(
             corpus = surveys[name].corpus
             for contestant in contestants:
                 if not contestant.has_frames:
-                    notes[
-                        f"geometry on {name}: {contestant.name} left out, it has one vector a clip "
-                        "and no frames"
-                    ] = None
+                    notes[f"geometry on {name}: {contestant.frameless}"] = None
             sample = draw(corpus, stamp.seed)
             tokens = _tokens(triphones(corpus, sample.clips), name, notes)
             found: dict[str, list[Finding]] = defaultdict(list)

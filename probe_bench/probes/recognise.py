@@ -34,8 +34,9 @@ def recognise(
     *,
     seed: int,
     config: ProbeConfig,
+    further: Sequence[Features] = (),
 ) -> list[Predictions]:
-    """Train CTC heads on all layers and transcribe the test clips.
+    """Train CTC heads on all layers and transcribe the test clips, also from `further` features.
 
     Clips without any phone are left out: an error rate needs a reference. Nothing is returned
     where a part is left without clips.
@@ -55,7 +56,7 @@ def recognise(
                 features, group, train, valid, sequences, seed=seed, config=config.ctc
             )
             heads.update(zip(group, trained, strict=True))
-        parts.append(_read(heads, features, test, sequences, config))
+        parts.append(_read(heads, features, test, sequences, config, further))
     return [
         stitch(
             parts,
@@ -83,14 +84,19 @@ def _read(
     test: Sequence[int],
     sequences: dict[int, tuple[str, ...]],
     config: ProbeConfig,
+    further: Sequence[Features],
 ) -> FoldPredictions:
     layers = range(len(features.layers))
-    hypotheses = [transcribe(heads[k], features, k, test) for k in layers]
+    hypotheses, *others = [
+        np.array([transcribe(heads[k], source, k, test) for k in layers], dtype=object)
+        for source in (features, *further)
+    ]
     rates = [x.frame_rate_hz / frame_stride(x, config.ctc) for x in features.layers]
     return FoldPredictions(
         clip=np.array(test),
         targets=np.array([" ".join(sequences[clip]) for clip in test], dtype=object),
-        predicted=np.array(hypotheses, dtype=object),
+        predicted=hypotheses,
         settings=tuple(f"ctc_frame_rate_hz={float(rate):g}" for rate in rates),
         valid_values=tuple(heads[k].valid_per for k in layers),
+        further=tuple(others),
     )
