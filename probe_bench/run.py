@@ -17,6 +17,8 @@ from probe_bench.features import Features, Subset
 from probe_bench.folders import make_folder
 from probe_bench.gather import Workshop, pick_device
 from probe_bench.jobs import Job, divide
+from probe_bench.leaks.parts import PartLeaks, find_part_leaks, refuse_leaks
+from probe_bench.leaks.table import write_leaks
 from probe_bench.ledger import Ledger
 from probe_bench.lineup import Contestant, line_up
 from probe_bench.modulation.analysis import measure
@@ -58,8 +60,11 @@ def run(config: RunConfig, console: Console) -> Path:
             trust_code=config.trust_code,
         )
         agenda = make_agenda(config, shop.cache.root)
-    surveys = shop.look_over(agenda.corpora, contestants, skip_bad=config.skip_bad)
+    surveys = shop.look_over(
+        agenda.corpora, contestants, skip_bad=config.skip_bad, fingerprints=bool(agenda.tasks)
+    )
     jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
+    leaks = _leaks(jobs, surveys, config, shop)
     measured = [surveys[name].corpus for _, name in agenda.analyses]
     console.print(screen.probing(probing_seconds(jobs, measured, contestants, shop.device)))
     features = shop.gather(contestants, surveys, agenda.needs_frames)
@@ -74,9 +79,11 @@ def run(config: RunConfig, console: Console) -> Path:
     ]
     write_rows(rows, out / "results.csv")
     write_comparisons(tests, out / "comparisons.csv")
+    write_leaks(leaks.leaks, out / "leaks.csv")
     for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     record = describe(config, run_id, contestants, surveys, jobs, tuple(notes), shop)
+    record["leaks"] = leaks.record()
     (out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
     return out
 
@@ -84,10 +91,23 @@ def run(config: RunConfig, console: Console) -> Path:
 def _fresh(out: Path) -> Path:
     """Clear what an earlier run left in the folder."""
     (out / "predictions").mkdir(exist_ok=True)
-    tables = [out / name for name in ("results.csv", "comparisons.csv", "run.json")]
+    tables = [out / name for name in ("results.csv", "comparisons.csv", "leaks.csv", "run.json")]
     for old in [*(out / "predictions").glob("*.csv.gz"), *tables]:
         old.unlink(missing_ok=True)
     return out
+
+
+def _leaks(
+    jobs: Sequence[Job], surveys: Mapping[str, Survey], config: RunConfig, shop: Workshop
+) -> PartLeaks:
+    """Look for audio that parts share, and say or refuse it."""
+    with shop.ledger.time("leaks"):
+        found = find_part_leaks(jobs, surveys)
+    if config.refuse_leaks:
+        refuse_leaks(found)
+    if jobs:
+        shop.console.print(screen.leaks(found.lines, found.coverage))
+    return found
 
 
 def _probe(
