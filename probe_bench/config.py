@@ -206,7 +206,7 @@ class ShardsConfig:
 class LeaksConfig:
     """Look for evaluation audio in pretraining audio: exit code 1 if any is there, 0 if none.
 
-    Found are copies of half a second or more that other gain, rate, codec, trimming or moderate noise
+    Found are copies of about a second or more that other gain, rate, codec, trimming or moderate noise
     has changed. Shared names of speakers, recordings and sources are listed, and change no exit code.
     """
 

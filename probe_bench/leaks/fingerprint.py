@@ -23,8 +23,8 @@ __all__ = ["FRAME_S", "FRAME_SPAN_S", "LEAST_FRAMES", "Fingerprint", "fingerprin
 FRAME_S = 0.02
 """Distance of the frames."""
 
-LEAST_FRAMES = 25
-"""Active frames (half a second) below which nothing can be said."""
+LEAST_FRAMES = 40
+"""Active frames (0.8 s) below which nothing can be said."""
 
 _WINDOW_S = 0.128
 _AVERAGED = 9  # windows whose energies are averaged: hides a shift by half a hop

@@ -47,7 +47,7 @@ class Match:
 def find_matches(
     index: Index, prints: Sequence[Fingerprint], threshold: float = THRESHOLD
 ) -> list[Match]:
-    """Find the clips of an index that sound the same as some others for half a second or more.
+    """Find the clips of an index that sound the same as some others for about a second or more.
 
     Args:
         index: Clips of one side.

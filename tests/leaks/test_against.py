@@ -38,6 +38,7 @@ def ask(
     tmp_path: Path, clean_cache: Path, capsys: pytest.CaptureFixture[str], evaluation: str
 ) -> Ask:
     """Compare with some audio; return the exit code, what was said, and the table."""
+    assert not clean_cache.exists()
 
     def run(*words: object) -> tuple[int, str, pd.DataFrame]:
         with pytest.raises(SystemExit) as done:
@@ -183,7 +184,7 @@ def test_a_long_stream_is_never_held(
 
     def stream() -> Iterator[Recording]:
         nonlocal pulled
-        for pulled in range(1, 101):  # noqa: B007
+        for pulled in range(1, 101):
             yield Recording(name=str(pulled), path=path)
 
     def watched(*arguments: object, **options: object) -> Iterator[Heard]:

@@ -77,13 +77,13 @@ def _most_similar(one: Fingerprint, other: Fingerprint) -> float:
     """Compare 50 frames that tell something at every offset, bit by bit."""
     best, active, others_active = 0.0, one.active.tolist(), other.active.tolist()
     mine, theirs = one.words.tolist(), other.words.tolist()
-    for shift in range(25 - len(one.words), len(other.words) - 25):
+    for shift in range(40 - len(one.words), len(other.words) - 40):
         wrong = [
             (mine[k] ^ theirs[k + shift]).bit_count()
             for k in range(max(0, -shift), min(len(mine), len(theirs) - shift))
             if active[k] and others_active[k + shift]
         ]
-        for first in range(len(wrong) - 24):
+        for first in range(len(wrong) - 39):
             stretch = wrong[first : first + 50]
             best = max(best, 1 - 2 * sum(stretch) / 32 / len(stretch))
     return best
