@@ -18,6 +18,7 @@ __all__ = [
     "Device",
     "EmbedConfig",
     "ExportConfig",
+    "LeaksConfig",
     "ListConfig",
     "PretrainConfig",
     "ReportConfig",
@@ -67,6 +68,8 @@ class RunConfig:
     """Storage of frames in the cache; pooled statistics are always float32."""
     skip_bad: bool = False
     """Leave unusable clips out (and say which) instead of stopping at the first."""
+    refuse_leaks: bool = False
+    """Stop if audio of a test part is also in train or valid, instead of saying so loudly."""
     trust_code: bool = False
     """Allow checkpoints that bring code of their own."""
     cache: Path | None = None
@@ -211,6 +214,27 @@ class ShardsConfig:
     """Seed of the order."""
     out: Path
     """Folder of the shards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaksConfig:
+    """Look for evaluation audio in pretraining audio: exit code 1 if any is there, 0 if none.
+
+    Found are copies of about a second or more that other gain, rate, codec, trimming or moderate noise
+    has changed. Shared names of speakers, recordings and sources are listed, and change no exit code.
+    """
+
+    corpus: tyro.conf.Positional[tuple[str, ...]]
+    """Evaluation corpora, as in `run`."""
+    against: tuple[str, ...] = ()
+    """Pretraining audio: corpora as in `run`; folders, manifests, shards as in `pretrain --audio`; or
+    a checkpoint of `pretrain` or its folder, for what it was trained on."""
+    skip_bad: bool = False
+    """Leave recordings out that are not readable, and count them."""
+    cache: Path | None = None
+    """Where embedded corpora are kept; default: the platform's cache folder."""
+    out: Path = Path("leaks")
+    """Folder that receives leaks.csv."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,12 @@ class Workshop:
     ledger: Ledger
 
     def look_over(
-        self, corpora: Sequence[Corpus], contestants: Sequence[Contestant], *, skip_bad: bool
+        self,
+        corpora: Sequence[Corpus],
+        contestants: Sequence[Contestant],
+        *,
+        skip_bad: bool,
+        fingerprints: bool = False,
     ) -> dict[str, Survey]:
         """Decode every clip of every corpus once and say what is left out."""
         encoders = [c.encoder for c in contestants if c.encoder]
@@ -66,6 +71,7 @@ class Workshop:
                     corpus,
                     skip_bad=skip_bad,
                     shortest_s=shortest_s,
+                    fingerprints=fingerprints,
                     advance=partial(bar.advance, job),
                 )
                 stage.bytes = sum(clip.path.stat().st_size for clip in surveys[corpus.name].corpus)

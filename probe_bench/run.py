@@ -16,6 +16,8 @@ from probe_bench.folders import make_folder
 from probe_bench.gather import Workshop, pick_device
 from probe_bench.geometry.stage import map_geometry
 from probe_bench.jobs import divide
+from probe_bench.leaks.stage import find_leaks
+from probe_bench.leaks.table import write_leaks
 from probe_bench.ledger import Ledger
 from probe_bench.lineup import line_up
 from probe_bench.modulation.stage import measure_modulation
@@ -57,8 +59,11 @@ def run(config: RunConfig, console: Console) -> Path:
             trust_code=config.trust_code,
         )
         agenda = make_agenda(config, shop.cache.root)
-    surveys = shop.look_over(agenda.corpora, contestants, skip_bad=config.skip_bad)
+    surveys = shop.look_over(
+        agenda.corpora, contestants, skip_bad=config.skip_bad, fingerprints=bool(agenda.tasks)
+    )
     jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
+    leaks = find_leaks(jobs, surveys, shop, refuse=config.refuse_leaks)
     measured = [surveys[name].corpus for _, name in agenda.analyses]
     expected_s = probing_seconds(jobs, measured, contestants, shop.device, agenda.diagnostics)
     console.print(screen.probing(expected_s))
@@ -92,9 +97,11 @@ def run(config: RunConfig, console: Console) -> Path:
     ]
     write_rows(rows, out / "results.csv")
     write_comparisons(probing.comparisons, out / "comparisons.csv")
+    write_leaks(leaks.leaks, out / "leaks.csv")
     for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     record = describe(config, run_id, contestants, surveys, jobs, tuple(notes), shop)
+    record["leaks"] = leaks.record()
     (out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
     return out
 
@@ -102,7 +109,7 @@ def run(config: RunConfig, console: Console) -> Path:
 def _fresh(out: Path) -> Path:
     """Clear what an earlier run left in the folder."""
     (out / "predictions").mkdir(exist_ok=True)
-    tables = [out / name for name in ("results.csv", "comparisons.csv", "run.json")]
+    tables = [out / name for name in ("results.csv", "comparisons.csv", "leaks.csv", "run.json")]
     for old in [*(out / "predictions").glob("*.csv.gz"), *tables]:
         old.unlink(missing_ok=True)
     return out
