@@ -22,7 +22,15 @@ from probe_bench.lineup import Contestant, line_up
 from probe_bench.modulation.analysis import measure
 from probe_bench.modulation.reference import Reference
 from probe_bench.record import describe, digest
-from probe_bench.results import Stamp, chance_rows, modulation_rows, task_rows, write_predictions
+from probe_bench.results import (
+    Stamp,
+    chance_rows,
+    modulation_rows,
+    task_rows,
+    weight_rows,
+    write_confusions,
+    write_predictions,
+)
 from probe_bench.rows import Comparison, Row, write_comparisons, write_rows
 from probe_bench.survey import Survey
 
@@ -83,9 +91,11 @@ def run(config: RunConfig, console: Console) -> Path:
 
 def _fresh(out: Path) -> Path:
     """Clear what an earlier run left in the folder."""
-    (out / "predictions").mkdir(exist_ok=True)
+    for folder in ("predictions", "confusions"):
+        (out / folder).mkdir(exist_ok=True)
     tables = [out / name for name in ("results.csv", "comparisons.csv", "run.json")]
-    for old in [*(out / "predictions").glob("*.csv.gz"), *tables]:
+    units = [*(out / "predictions").glob("*.csv.gz"), *(out / "confusions").glob("*.csv")]
+    for old in [*units, *tables]:
         old.unlink(missing_ok=True)
     return out
 
@@ -124,8 +134,10 @@ def _probe(
                     found = evaluate(job.task, job.corpus, job.folds, own, stamp.seed)
                 notes.update(_said(job, found.notes))
                 yield from task_rows(found.scores, contestant, *names, stamp)
+                yield from weight_rows(found.predictions, contestant, *names, stamp)
                 scored.append(Scored(contestant=contestant, scores=found.scores))
                 write_predictions(found.predictions, contestant.name, *names, out / "predictions")
+                write_confusions(found.predictions, contestant.name, *names, out / "confusions")
                 bar.advance(progress)
             tests += contrasts(scored, *names, stamp)
 

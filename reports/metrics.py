@@ -113,6 +113,7 @@ METRICS: Mapping[str, MetricText] = {
     "macro_auc": _share("macro AUC"),
     "eer": _share("equal error rate", "EER", lower_is_better=True),
     "per": _share("phone error rate", "PER", lower_is_better=True),
+    "layer_weight": MetricText(label="layer weight", unit="%", scale=100.0, ranked=False),
     "support_hz": MetricText(label="support cutoff", unit="Hz", ranked=False),
     "support_total_hz": MetricText(
         label="support cutoff with the estimator's own error", unit="Hz", ranked=False

@@ -19,6 +19,7 @@ __all__ = [
     "BEST",
     "SPECTRA",
     "TWIN_PREFIX",
+    "WEIGHT",
     "Headline",
     "Panel",
     "best",
@@ -43,6 +44,7 @@ __all__ = [
 ANALYSIS = "modulation"
 BEST = "best"
 TWIN_PREFIX = "random:"
+WEIGHT = "layer_weight"
 SPECTRA = ("support_gain", "speed_psd")
 
 
@@ -168,7 +170,8 @@ def corpora(table: pd.DataFrame) -> list[str]:
 def panels(table: pd.DataFrame) -> list[Panel]:
     """Everything the tasks measured, in the order of the rows."""
     columns = ["task", "corpus", "probe", "metric"]
-    tasks = table[(table["task"] != ANALYSIS) & (table["role"] != "chance")]
+    scored = (table["task"] != ANALYSIS) & (table["metric"] != WEIGHT)
+    tasks = table[scored & (table["role"] != "chance")]
     distinct = tasks[columns].drop_duplicates()
     return [
         Panel(task=task, corpus=corpus, probe=probe, metric=metric)
