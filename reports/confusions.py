@@ -145,11 +145,11 @@ def _draw(cell: Cell, pairs: pd.DataFrame, labels: list[str]) -> str:
     axes.grid(visible=False)
     places = np.arange(len(shares)) + 0.5
     size = 7 if len(shares) <= 12 else 4.8
-    axes.set_xticks(places, [*labels, *([_DELETED] if strings else [])], rotation=90, fontsize=size)
-    axes.set_yticks(places, [*labels, *([_INSERTED] if strings else [])], fontsize=size)
+    names = [shorten(label, 9) for label in labels]
+    axes.set_xticks(places, [*names, *([_DELETED] if strings else [])], rotation=90, fontsize=size)
+    axes.set_yticks(places, [*names, *([_INSERTED] if strings else [])], fontsize=size)
     axes.tick_params(length=0, pad=1.5)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("label")
+    axes.set_xlabel("a label (row) taken for another (column)")
     bar = axes.figure.colorbar(
         mesh, cax=axes.inset_axes((1.03, 0.0, 0.035, 1.0)), ticks=[0, 0.1, 0.25, 0.5, 1]
     )

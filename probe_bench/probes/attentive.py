@@ -7,8 +7,8 @@ the linear layer that follows it. What is left is, for the heads h of one probe,
 
     a_h(t) = softmax over t of u_h·x_t / sqrt(dim),   scores = W [Σ_t a_h(t) x_t]_h + b.
 
-All layers and settings read each block of clips once; frames are padded within a block only, so memory
-does not grow with the number of clips. Frames faster than `max_frame_rate_hz` are averaged.
+All layers and settings read each block of clips once; frames are padded within a block only, and beyond
+a fixed budget they are read anew, so memory does not grow with the number of clips. Frames faster than `max_frame_rate_hz` are averaged.
 """
 
 import math
@@ -19,13 +19,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from probe_bench.features import Features
-from probe_bench.probes.frames import frame_stride, strided_frames
+from probe_bench.probes.frames import ClipFrames
 from probe_bench.probes.heads import Parameters, Setting, Trained, first_weights, grid, train_heads
 from probe_bench.probes.judging import Judge, classification_losses
-from probe_bench.probes.standardise import Standardiser
 
 __all__ = ["AttentiveConfig", "Block", "attentive_scores", "read_block", "train_attentive"]
 
@@ -63,21 +60,16 @@ class Block:
     inside: Bool[Tensor, "clips frames"]
 
 
-def read_block(
-    features: Features,
-    layers: Sequence[int],
-    standardisers: Sequence[Standardiser],
-    clips: Sequence[int],
-    stride: int,
-) -> Block:
-    """Read all frames of some clips, averaged in groups of `stride`; the layers share their timing."""
-    padded = []
-    for layer, standardiser in zip(layers, standardisers, strict=True):
-        frames = strided_frames(features, layer, clips, stride)
-        padded.append(pad_sequence([standardiser(x) for x in frames], batch_first=True))
-    x = torch.stack(padded)
-    lengths = torch.tensor([len(each) for each in frames], device=x.device)
-    return Block(x=x, inside=torch.arange(x.shape[2], device=x.device) < lengths[:, None])
+def read_block(frames: ClipFrames, clips: Sequence[int]) -> Block:
+    """Pad the frames of some clips."""
+    read = [frames(clip) for clip in clips]
+    lengths = torch.tensor([x.shape[1] for x in read], device=read[0].device)
+    n_layers, _, dim = read[0].shape
+    block = read[0].new_zeros(n_layers, len(read), int(lengths.max()), dim)
+    for row, x in enumerate(read):
+        block[:, row, : x.shape[1]] = x
+    inside = torch.arange(block.shape[2], device=block.device) < lengths.unsqueeze(1)
+    return Block(x=block, inside=inside)
 
 
 def attentive_scores(
@@ -107,9 +99,9 @@ def _pool(
 
 
 def train_attentive(
-    features: Features,
-    layers: Sequence[int],
-    standardisers: Sequence[Standardiser],
+    frames: ClipFrames,
+    n_layers: int,
+    dim: int,
     train: Int[np.ndarray, " clips"],
     targets: Shaped[Tensor, "clips ..."],
     judge: Judge,
@@ -121,9 +113,9 @@ def train_attentive(
     """Train heads `layers x settings`, settings fastest.
 
     Args:
-        features: Cached features.
-        layers: Indices of layers of equal dim and timing.
-        standardisers: One a layer.
+        frames: Standardised frames of all clips on the layers.
+        n_layers: How many layers that are.
+        dim: Their dimensions.
         train: Training clips.
         targets: Class indices or membership of the training clips.
         judge: Judges scores of the validation clips.
@@ -132,10 +124,9 @@ def train_attentive(
         config: Settings and training.
     """
     problem = _Problem(
-        features=features, layers=layers, standardisers=standardisers, train=train,
-        targets=targets, valid=valid, judge=judge, config=config,
-    )  # fmt: skip
-    n_heads, dim = len(layers) * len(config.settings), features.layers[layers[0]].dim
+        frames=frames, train=train, targets=targets, valid=valid, judge=judge, config=config
+    )
+    n_heads = n_layers * len(config.settings)
     generator = torch.Generator().manual_seed(seed)
     queries = _QUERY_STD * torch.randn(config.queries, dim, generator=generator)
     width = config.queries * dim
@@ -147,7 +138,7 @@ def train_attentive(
     return train_heads(
         problem,
         tuple(tensor.to(targets.device) for tensor in start),
-        config.settings * len(layers),
+        config.settings * n_layers,
         seed=seed,
         max_epochs=config.max_epochs,
         patience=config.patience,
@@ -158,9 +149,7 @@ def train_attentive(
 class _Problem:
     """The clips of a stack of layers, read block by block."""
 
-    features: Features
-    layers: Sequence[int]
-    standardisers: Sequence[Standardiser]
+    frames: ClipFrames
     train: Int[np.ndarray, " clips"]
     targets: Shaped[Tensor, "clips ..."]
     valid: Int[np.ndarray, " held_out"]
@@ -183,8 +172,7 @@ class _Problem:
     def _scores(
         self, parameters: Parameters, heads: Int[Tensor, " heads"], clips: Int[np.ndarray, " some"]
     ) -> Float[Tensor, "heads some classes"]:
-        stride = frame_stride(self.features.layers[self.layers[0]], self.config.max_frame_rate_hz)
-        block = read_block(self.features, self.layers, self.standardisers, clips.tolist(), stride)
+        block = read_block(self.frames, clips.tolist())
         return attentive_scores(parameters, block, heads // len(self.config.settings))
 
     def values(self, parameters: Parameters, heads: Int[Tensor, " heads"]) -> list[float]:

@@ -17,8 +17,8 @@ _TRAIN = 6.0  # operations a weight and unit: scores, and the gradients of weigh
 _READ = 600.0  # operations that take as long as fetching, averaging and padding a number of a frame
 _BEAM = 8e5  # the same for a frame of beam search
 _BEAMED_VALID = 7  # times that beam search decodes the validation clips to settle the blank
-_MLP_EPOCHS, _MLP_SLOWER = 14, 2.0
-_ATTENTIVE_EPOCHS, _SUM_EPOCHS = 15, 20
+_MLP_EPOCHS, _MLP_SLOWER = 15, 2.0
+_ATTENTIVE_EPOCHS, _SUM_EPOCHS = 6, 20  # after the first, most frames are in memory
 _LSTM_SLOWER = 3.0
 
 

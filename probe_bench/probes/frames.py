@@ -13,6 +13,7 @@ from probe_bench.features import Features
 from probe_bench.probes.standardise import Standardiser, standardiser_of
 
 __all__ = [
+    "ClipFrames",
     "equal_dim",
     "equal_timing",
     "frame_standardiser",
@@ -63,6 +64,47 @@ def frame_standardiser(
     mean = total / n
     std = (squares / n - mean.square()).clamp(min=0).sqrt()
     return standardiser_of(shift + mean, std, largest)
+
+
+class ClipFrames:
+    """Standardised frames of clips on a stack of layers; as many as fit in memory are read once.
+
+    Args:
+        features: Cached features.
+        layers: Indices of layers of equal dim and timing.
+        standardisers: One a layer.
+        stride: Frames averaged into one.
+        keep_bytes: Memory for clips that will be asked for again.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        layers: Sequence[int],
+        standardisers: Sequence[Standardiser],
+        *,
+        stride: int,
+        keep_bytes: int = 0,
+    ) -> None:
+        self._features, self._stride, self._room = features, stride, keep_bytes
+        self._layers = list(zip(layers, standardisers, strict=True))
+        self._kept: dict[int, Float[Tensor, "layers _ dim"]] = {}
+
+    def __call__(self, clip: int) -> Float[Tensor, "layers _ dim"]:
+        """Return the frames of one clip."""
+        if clip in self._kept:
+            return self._kept[clip]
+        frames = torch.stack(
+            [
+                standardiser(strided_frames(self._features, layer, [clip], self._stride)[0])
+                for layer, standardiser in self._layers
+            ]
+        )
+        size = frames.numel() * frames.element_size()
+        if size <= self._room:
+            self._kept[clip] = frames
+            self._room -= size
+        return frames
 
 
 def equal_dim(features: Features) -> list[list[int]]:

@@ -40,7 +40,7 @@ class MlpConfig:
         default_factory=lambda: grid(lr=(3.2e-3, 1e-3), dropout=(0.1, 0.5))
     )
     max_epochs: int = 40
-    patience: int = 5
+    patience: int = 4
     clips_per_step: int = 64
     frames_per_step: int = 256
 

@@ -16,6 +16,7 @@ from probe_bench.features import Features
 from probe_bench.probes.attentive import attentive_scores, read_block, train_attentive
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.frames import (
+    ClipFrames,
     equal_dim,
     equal_timing,
     frame_standardiser,
@@ -131,20 +132,20 @@ def _attentive(work: Work) -> Iterator[_Chosen]:
         longest = -(-int(features.n_frames(kind[0]).max()) // stride)
         for group in _groups(features, [kind], longest * config.clips_per_step):
             standardisers = [frame_standardiser(features, k, clips, stride) for k in group]
-            targets = work.targets(standardisers[0].mean.device)
+            frames = ClipFrames(
+                features, group, standardisers, stride=stride, keep_bytes=_STACK_BYTES
+            )
             trained = train_attentive(
-                features, group, standardisers, work.train.clip, targets, judge, work.valid.clip,
+                frames, len(group), features.layers[kind[0]].dim, work.train.clip,
+                work.targets(standardisers[0].mean.device), judge, work.valid.clip,
                 seed=work.seed, config=config,
             )  # fmt: skip
             for place, layer in enumerate(group):
                 head = best_head(trained, config.settings, place)
-                own = [standardisers[place]]
+                own = ClipFrames(features, [layer], [standardisers[place]], stride=stride)
+                only = torch.zeros(1, dtype=torch.long)
                 scores = [
-                    attentive_scores(
-                        head.parameters,
-                        read_block(features, [layer], own, block, stride),
-                        torch.zeros(1, dtype=torch.long),
-                    )
+                    attentive_scores(head.parameters, read_block(own, block), only)
                     for block in in_blocks(work.test.clip.tolist(), config.clips_per_step)
                 ]
                 yield _Chosen(

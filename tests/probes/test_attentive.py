@@ -17,7 +17,7 @@ from probe_bench.probes.attentive import (
     read_block,
     train_attentive,
 )
-from probe_bench.probes.frames import frame_standardiser
+from probe_bench.probes.frames import ClipFrames, frame_standardiser
 from probe_bench.probes.heads import best_head, grid
 from probe_bench.probes.judging import Judge
 from probe_bench.probes.standardise import Standardiser, fit_standardiser
@@ -73,7 +73,7 @@ def test_scores_are_those_of_a_loop_over_heads_clips_and_frames() -> None:
         torch.randn(3, 2 * DIM, 4, generator=g),
         torch.randn(3, 4, generator=g),
     )
-    block = read_block(features, [0, 1], [plain(), plain()], range(5), 1)
+    block = read_block(ClipFrames(features, [0, 1], [plain(), plain()], stride=1), range(5))
     found = attentive_scores((queries, weight, bias), block, layer)
     for head, on in enumerate(layer.tolist()):
         for clip, x in enumerate(features.frames(on, range(5))):
@@ -95,9 +95,10 @@ def test_a_clip_scores_alike_alone_and_beside_longer_ones() -> None:
     )
     only = torch.zeros(1, dtype=torch.long)
     own = frame_standardiser(features, 0, range(4), 1)
-    together = attentive_scores(head, read_block(features, [0], [own], range(4), 1), only)
+    frames = ClipFrames(features, [0], [own], stride=1, keep_bytes=20 * 4 * DIM)  # not all of them
+    together = attentive_scores(head, read_block(frames, range(4)), only)
     for clip in range(4):
-        alone = attentive_scores(head, read_block(features, [0], [own], [clip], 1), only)
+        alone = attentive_scores(head, read_block(frames, [clip]), only)
         torch.testing.assert_close(together[:, clip], alone[:, 0], rtol=1e-4, atol=1e-5)
 
 
@@ -109,7 +110,15 @@ def test_the_frame_is_found_that_mean_pooling_dilutes() -> None:
     own = [frame_standardiser(features, k, train.tolist(), 1) for k in (0, 1)]
     config = AttentiveConfig(settings=grid(lr=(0.03, 0.01)), max_epochs=25, patience=25)
     trained = train_attentive(
-        features, (0, 1), own, train, targets[:240], judge, valid, seed=0, config=config
+        ClipFrames(features, (0, 1), own, stride=1, keep_bytes=1 << 25),
+        2,
+        DIM,
+        train,
+        targets[:240],
+        judge,
+        valid,
+        seed=0,
+        config=config,
     )
     noise, marked = (best_head(trained, config.settings, k).value for k in (0, 1))
     assert marked > 0.95
