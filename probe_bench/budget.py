@@ -15,6 +15,7 @@ from probe_bench.extract import encode_clips
 from probe_bench.jobs import Job
 from probe_bench.lineup import Contestant
 from probe_bench.probes.config import ProbeConfig
+from probe_bench.probes.costs import FoldSizes, trained_operations
 from probe_bench.probes.units import GRID_HZ
 from probe_bench.splits import Fold
 
@@ -117,7 +118,7 @@ def probing_seconds(
     """
     layers = [layer for contestant in contestants for layer in contestant.layers]
     products = sum(
-        _operations(job, fold, layer, diagnostics)
+        _operations(job, fold, layer, diagnostics) + _trained(job, fold, layer)
         for job in jobs
         for fold in job.folds
         for layer in layers
@@ -137,6 +138,25 @@ def _operations(job: Job, fold: Fold, layer: Layer, diagnostics: Sequence[str]) 
     frames = min(GRID_HZ * train_s, config.max_train_frames)
     ctc_hz = min(float(layer.frame_rate_hz), config.ctc.max_frame_rate_hz)
     return per_pass * (n_passes * frames + _CTC_PASSES * ctc_hz * train_s)
+
+
+def _trained(job: Job, fold: Fold, layer: Layer) -> float:
+    """Floating-point operations of one layer's trained probes on one fold."""
+    train_s, valid_s, test_s = (
+        sum(job.corpus.clips[clip].duration_s for clip in part)
+        for part in (fold.train, fold.valid, fold.test)
+    )
+    pooled = job.task.unit == "clip"
+    frames = min(GRID_HZ * train_s, ProbeConfig().max_train_frames)
+    sizes = FoldSizes(
+        units=len(fold.train) if pooled else frames,
+        pooled=pooled,
+        classes=len(job.classes),
+        train_s=train_s,
+        valid_s=valid_s,
+        test_s=test_s,
+    )
+    return sum(trained_operations(measure.probe, layer, sizes) for measure in job.task.measures)
 
 
 def _product_speed(device: torch.device) -> float:

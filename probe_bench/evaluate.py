@@ -16,6 +16,8 @@ from probe_bench.probes.classify import classify
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.kinds import Family, kind_of
 from probe_bench.probes.recognise import recognise
+from probe_bench.probes.summing import classify_by_sum
+from probe_bench.probes.trained import classify_by_heads
 from probe_bench.probes.verify import verify
 from probe_bench.scoring import Predictions, Score, cautions, score
 from probe_bench.splits import Fold
@@ -49,6 +51,8 @@ _READERS: Mapping[Family, _Reader] = {
     "linear": classify,
     "pairs": verify,
     "transcripts": recognise,
+    "heads": classify_by_heads,
+    "sum": classify_by_sum,
 }
 
 
@@ -86,18 +90,22 @@ def evaluate(
         corpus: Clips that carry the task's label; phones may be aligned or in order only.
         folds: Clip indices of train, valid and test.
         features: Cached features, clips numbered as in `corpus`.
-        seed: Seed of thinning, CTC training and bootstrap.
+        seed: Seed of thinning, training and bootstrap.
         config: Strengths and sizes; the defaults if None.
         further: Other features of the test clips (degraded ones): read by the same fitted probes,
             with the layers and strengths that `features` chose.
 
     Returns:
         Scores, predictions and notes. Probes that the labels do not allow are left out (frames
-        without alignment, trials without two recordings of a speaker) and noted.
+        without alignment, trials without two recordings of a speaker) and noted, and so are those
+        that need frames where there is one vector a clip.
     """
     config = config or ProbeConfig()
+    has_frames = all(layer.frame_rate_hz for layer in features.layers)
     families: dict[Family, list[Measure]] = {}
     for measure in task.measures:
+        if kind_of(measure.probe).frames and not has_frames:
+            continue
         families.setdefault(kind_of(measure.probe).family, []).append(measure)
     predictions = [
         made
@@ -119,7 +127,7 @@ def evaluate(
         scores=scores,
         predictions=tuple(predictions),
         notes=(
-            *_left_out(task, predictions),
+            *_left_out(task, predictions, has_frames=has_frames),
             *(n for made in predictions for n in made.notes),
             *cautions(scores, predictions),
         ),
@@ -130,10 +138,15 @@ def evaluate(
     )
 
 
-def _left_out(task: Task, predictions: Sequence[Predictions]) -> list[str]:
+def _left_out(task: Task, predictions: Sequence[Predictions], *, has_frames: bool) -> list[str]:
     made = {each.probe for each in predictions}
     return [
-        f"{measure.probe} left out: the labels give a part of the split no units for it"
+        f"{measure.probe} left out: "
+        + (
+            "the labels give a part of the split no units for it"
+            if has_frames or not kind_of(measure.probe).frames
+            else "it reads frames, and there is one vector a clip"
+        )
         for measure in task.measures
         if measure.probe not in made
     ]

@@ -16,7 +16,14 @@ from probe_bench.gather import Workshop
 from probe_bench.jobs import Job
 from probe_bench.ledger import Stage
 from probe_bench.lineup import Contestant
-from probe_bench.results import Stamp, chance_rows, task_rows, write_predictions
+from probe_bench.results import (
+    Stamp,
+    chance_rows,
+    task_rows,
+    weight_rows,
+    write_confusions,
+    write_predictions,
+)
 from probe_bench.robustness import chance_areas, robustness
 from probe_bench.rows import Comparison, Row
 from probe_bench.scoring import Score
@@ -35,7 +42,7 @@ class Probing:
         diagnostics: Names.
         stamp: What every row carries.
         shop: Where it works.
-        predictions: Folder that receives what the probes said.
+        out: Folder of the run; `predictions` and `confusions` in it receive what the probes said.
         notes: What the reader of the scores should know (a set that keeps its order).
         comparisons: Paired tests.
     """
@@ -46,7 +53,7 @@ class Probing:
     diagnostics: Sequence[str]
     stamp: Stamp
     shop: Workshop
-    predictions: Path
+    out: Path
     notes: dict[str, None]
     comparisons: list[Comparison] = field(default_factory=list)
 
@@ -116,7 +123,10 @@ class _Bout:
         found = self._evaluate(contestant, own)
         self._note(found.notes)
         yield from task_rows(found.scores, *where)
-        write_predictions(found.predictions, contestant.name, *self._names, self._all.predictions)
+        yield from weight_rows(found.predictions, *where)
+        said = (found.predictions, contestant.name, *self._names)
+        write_predictions(*said, self._all.out / "predictions")
+        write_confusions(*said, self._all.out / "confusions")
         self._say("diagnose", contestant.name)
         with self._time("diagnose", contestant):
             meaning = diagnose(plan, own, found.scores)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from probe_bench.confusions import confusions
 from probe_bench.encoder import Layer
 from probe_bench.geometry.results import Finding
 from probe_bench.lineup import Contestant
 from probe_bench.modulation.results import CurvePoint, Estimate, LayerModulation
-from probe_bench.rows import Row
+from probe_bench.rows import Row, file_name
 from probe_bench.scoring import Predictions, Score
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "geometry_rows",
     "modulation_rows",
     "task_rows",
+    "weight_rows",
+    "write_confusions",
     "write_predictions",
 ]
 
@@ -79,6 +82,36 @@ def chance_rows(scores: Iterable[Score], task: str, corpus: str, stamp: Stamp) -
             censored=False,
             seed=stamp.seed,
         )
+
+
+def weight_rows(
+    found: Iterable[Predictions], contestant: Contestant, task: str, corpus: str, stamp: Stamp
+) -> Iterator[Row]:
+    """Turn the weights of layers in a weighted sum into rows, one a layer."""
+    layers = {layer.name: layer for layer in contestant.layers}
+    for predictions in found:
+        for name, weight in predictions.layer_weights:
+            yield Row(
+                run_id=stamp.run_id,
+                encoder=contestant.name,
+                **_place(layers[name]),
+                corpus=corpus,
+                task=task,
+                unit=predictions.unit,
+                probe=predictions.probe,
+                setting="",
+                split="train",
+                metric="layer_weight",
+                value=weight,
+                ci_low=None,
+                ci_high=None,
+                n=0,
+                n_groups=0,
+                chosen=False,
+                role=contestant.role,
+                censored=False,
+                seed=stamp.seed,
+            )
 
 
 def modulation_rows(
@@ -192,13 +225,24 @@ def write_predictions(
     belongs to and the target; tags have a line for every clip and class, and scores for values.
     """
     for predictions in found:
-        stem = f"{task}.{corpus}.{_file_name(encoder)}.{predictions.probe}.csv.gz"
+        stem = f"{task}.{corpus}.{file_name(encoder)}.{predictions.probe}.csv.gz"
         with (
             (folder / stem).open("wb") as raw,
             gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
         ):
             table = _prediction_table(predictions)
             table.to_csv(packed, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def write_confusions(
+    found: Iterable[Predictions], encoder: str, task: str, corpus: str, folder: Path
+) -> None:
+    """Write `TASK.CORPUS.ENCODER.PROBE.csv`: what is taken for what at the picked layer."""
+    for predictions in found:
+        table = confusions(predictions)
+        if table is not None:
+            stem = f"{task}.{corpus}.{file_name(encoder)}.{predictions.probe}.csv"
+            table.to_csv(folder / stem, index=False, lineterminator="\n")
 
 
 def _prediction_table(predictions: Predictions) -> pd.DataFrame:
@@ -222,8 +266,3 @@ def _prediction_table(predictions: Predictions) -> pd.DataFrame:
     for layer, values in zip(predictions.layers, predicted, strict=True):
         table[layer] = names[values] if are_classes else values
     return table
-
-
-def _file_name(encoder: str) -> str:
-    """Turn an encoder's name into one that every file system takes."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in encoder)

@@ -19,6 +19,7 @@ __all__ = [
     "Question",
     "Role",
     "Row",
+    "file_name",
     "read_comparisons",
     "read_rows",
     "write_comparisons",
@@ -44,7 +45,7 @@ class Row:
         corpus: Corpus name.
         task: Task name, or the analysis (`modulation`, `geometry`).
         unit: `clip`, `frame` or `trial` (verification pairs).
-        probe: `logistic`, `ridge`, `cosine`, `ctc`, `majority`, or the estimator of an analysis.
+        probe: As in `probe-bench list probes`, `majority`, or the estimator of an analysis.
         setting: `key=value` pairs joined by `;`, e.g. `l2=0.01` or `mod_freq_hz=4`.
         split: Part of the corpus that was scored.
         metric: What `value` is.
@@ -132,6 +133,11 @@ class Comparison:
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Row))
 _TESTED: tuple[str, ...] = tuple(field.name for field in fields(Comparison))
+
+
+def file_name(encoder: str) -> str:
+    """Turn an encoder's name into one that every file system takes."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in encoder)
 
 
 def write_rows(rows: Iterable[Row], path: Path) -> None:

@@ -86,7 +86,7 @@ def run(config: RunConfig, console: Console) -> Path:
         diagnostics=agenda.diagnostics,
         stamp=stamp,
         shop=shop,
-        predictions=out / "predictions",
+        out=out,
         notes=notes,
     )
     analysed = (contestants, surveys, features, stamp, shop, notes)
@@ -108,8 +108,10 @@ def run(config: RunConfig, console: Console) -> Path:
 
 def _fresh(out: Path) -> Path:
     """Clear what an earlier run left in the folder."""
-    (out / "predictions").mkdir(exist_ok=True)
+    for folder in ("predictions", "confusions"):
+        (out / folder).mkdir(exist_ok=True)
     tables = [out / name for name in ("results.csv", "comparisons.csv", "leaks.csv", "run.json")]
-    for old in [*(out / "predictions").glob("*.csv.gz"), *tables]:
+    units = [*(out / "predictions").glob("*.csv.gz"), *(out / "confusions").glob("*.csv")]
+    for old in [*units, *tables]:
         old.unlink(missing_ok=True)
     return out

@@ -72,6 +72,7 @@ class Predictions:
         targets: `units` class indices, `units classes` membership, `units` same-speaker flags, or
             `units` phone strings.
         predicted: The same with a leading layer axis, scores in place of membership and flags.
+        layer_weights: Names and weights of the layers in a weighted sum.
         notes: What the reader of the scores should know.
         further: `predicted` by the same probes from further features of the same units.
     """
@@ -89,6 +90,7 @@ class Predictions:
     other_clusters: Shaped[np.ndarray, " units"] | None = None
     targets: Shaped[np.ndarray, "units ..."]
     predicted: Shaped[np.ndarray, "layers units ..."]
+    layer_weights: tuple[tuple[str, float], ...] = ()
     notes: tuple[str, ...] = ()
     further: tuple[Shaped[np.ndarray, "layers units ..."], ...] = ()
 

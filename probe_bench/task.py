@@ -6,7 +6,18 @@ from typing import Literal
 __all__ = ["Measure", "Metric", "ProbeName", "Task", "Unit"]
 
 Unit = Literal["clip", "frame"]
-ProbeName = Literal["logistic", "ridge", "cosine", "ctc"]
+ProbeName = Literal[
+    "logistic",
+    "ridge",
+    "cosine",
+    "ctc",
+    "mlp",
+    "attentive",
+    "weighted-sum",
+    "ctc-beam",
+    "ctc-bilstm",
+    "ctc-bilstm-beam",
+]
 Metric = Literal["accuracy", "uar", "map", "macro_auc", "eer", "per"]
 
 

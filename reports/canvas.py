@@ -85,8 +85,8 @@ def new_sheet(
     width_in = columns * CELL_WIDTH_IN
     legend_columns = _legend_columns(legend, width_in)
     legend_in = math.ceil(len(legend) / legend_columns) * LEGEND_ROW_IN + 0.1 if legend else 0.0
-    height_in = rows * cell_height_in + legend_in
-    figure = Figure(figsize=(width_in, height_in))
+    sheet_in = rows * cell_height_in + legend_in
+    figure = Figure(figsize=(width_in, sheet_in))
     cells = []
     for index in range(n_panels):
         left_in = (index % columns) * CELL_WIDTH_IN

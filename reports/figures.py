@@ -126,6 +126,9 @@ def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame, tests: pd.DataFram
         _ring_chosen(axes, rows, name, look, text)
     draw_chance(axes, chance_score(table, panel), text)
     draw_layer_axis(axes, rows, shown)
+    if all(layer_rows(rows, name).empty for name in shown):
+        axes.set_xticks([])
+        axes.set_xlabel("all layers together")
     axes.set_ylabel(text.axis)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     return _describe(rows, list(shown), text)
@@ -157,9 +160,9 @@ def draw_chance(axes: Axes, chance: Score | None, text: MetricText) -> None:
 def draw_series(
     axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText, *, band: bool
 ) -> None:
-    """Draw one encoder over its layers; one with a single layer becomes a level."""
+    """Draw one encoder over its layers; one with a single layer, or one score of all, becomes a level."""
     mine = layer_rows(rows, name).dropna(subset=["value", "depth"])
-    if len(mine) == 1:
+    if len(mine) <= 1:
         _draw_level(axes, rows, name, look, text)
         return
     depths, values, lows, highs = _columns(mine, text)
@@ -177,11 +180,11 @@ def _columns(mine: pd.DataFrame, text: MetricText) -> tuple[np.ndarray, ...]:
 
 
 def _draw_level(axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText) -> None:
-    """Draw an encoder of one layer as a horizontal line with its interval."""
-    mine = layer_rows(rows, name).dropna(subset=["value"])
-    if mine.empty:
+    """Draw an encoder of one layer, or one score of all layers, as a line with its interval."""
+    result = best(rows, name)
+    if result is None or not result[1].measured:
         return
-    score = score_of(mine.iloc[0])
+    score = result[1]
     if np.isfinite(score.low) and np.isfinite(score.high):
         ends = (score.low * text.scale, score.high * text.scale)
         axes.axhspan(*ends, color=look.colour, alpha=0.1, linewidth=0)

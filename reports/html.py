@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from probe_bench.folders import make_folder
 from probe_bench.reports.canvas import Sheet
+from probe_bench.reports.confusions import confusion_maps, read_confusions
 from probe_bench.reports.figures import task_curves
 from probe_bench.reports.geometry import geometry_curves, likeness
 from probe_bench.reports.meaning import MEANING, meaning_sheets
@@ -29,6 +30,7 @@ from probe_bench.reports.tables import (
     subjects,
 )
 from probe_bench.reports.views import COLUMNS, filters, headline_groups, table_rows
+from probe_bench.reports.weights import weight_curves
 from probe_bench.reports.wording import findings
 
 __all__ = ["render"]
@@ -63,7 +65,8 @@ def render(runs: Sequence[Path], out: Path) -> Path:
     shown = distinct(table)
     make_folder(out)
     with house_style():
-        sheets = _sheets(shown, tests)
+        folders = dict(zip(table["run"].unique(), runs, strict=True))
+        sheets = _sheets(shown, tests, folders)
         plates = {role: _plate(sheet, out / "figures") for role, sheet in sheets.items()}
     path = out / "report.html"
     path.write_text(_page(table, tests, shown, records, plates), encoding="utf-8")
@@ -76,7 +79,9 @@ def _records(runs: Sequence[Path], table: pd.DataFrame) -> list[Record]:
     return [read_record(run, label, ids[label]) for run, label in zip(runs, labels, strict=True)]
 
 
-def _sheets(table: pd.DataFrame, tests: pd.DataFrame) -> dict[str, Sheet]:
+def _sheets(
+    table: pd.DataFrame, tests: pd.DataFrame, folders: Mapping[str, Path]
+) -> dict[str, Sheet]:
     """Every figure that the rows give, by its role in the page."""
     main = headline_panels(table)
     others = [panel for panel in panels(table) if panel not in main]
@@ -86,6 +91,8 @@ def _sheets(table: pd.DataFrame, tests: pd.DataFrame) -> dict[str, Sheet]:
             table, others, "other_measures_by_layer", tests=tests, by_probe=True
         ),
         **meaning_sheets(table, tests),
+        "weights": weight_curves(table, "layer_weights"),
+        "confusions": confusion_maps(read_confusions(folders, table), "confusions"),
         "cutoff": cutoff_curves(table, "support_cutoff_by_layer"),
         "gain": spectra(table, "support_gain", "support_gain"),
         "speed": spectra(table, "speed_psd", "output_speed"),

@@ -134,6 +134,7 @@ METRICS: Mapping[str, MetricText] = {
     "depth_peak": MetricText(label="depth of the best layer", ranked=False),
     "depth_gravity": MetricText(label="depth, centre of gravity", ranked=False),
     "depth_expected": MetricText(label="expected depth of the gains", ranked=False),
+    "layer_weight": MetricText(label="layer weight", unit="%", scale=100.0, ranked=False),
     "support_hz": MetricText(label="support cutoff", unit="Hz", ranked=False),
     "support_total_hz": MetricText(
         label="support cutoff with the estimator's own error", unit="Hz", ranked=False

@@ -22,6 +22,7 @@ __all__ = [
     "PAIRS",
     "SPECTRA",
     "TWIN_PREFIX",
+    "WEIGHT",
     "Headline",
     "Panel",
     "best",
@@ -51,6 +52,7 @@ GEOMETRY = "geometry"
 BEST = "best"
 DEGRADED = "test+"
 TWIN_PREFIX = "random:"
+WEIGHT = "layer_weight"
 SPECTRA = ("support_gain", "speed_psd")
 PAIRS = ("cka", "svcca", "pwcca")
 
@@ -188,7 +190,7 @@ def distinct_panels(table: pd.DataFrame) -> list[Panel]:
     """Every task, corpus, probe and metric of audio as recorded, diagnostics among them."""
     columns = ["task", "corpus", "probe", "metric"]
     measured = ~table["task"].isin([ANALYSIS, GEOMETRY]) & ~degraded(table)
-    tasks = table[measured & (table["role"] != "chance")]
+    tasks = table[measured & (table["metric"] != WEIGHT) & (table["role"] != "chance")]
     distinct = tasks[columns].drop_duplicates()
     return [
         Panel(task=task, corpus=corpus, probe=probe, metric=metric)

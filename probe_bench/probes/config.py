@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from probe_bench.probes.attentive import AttentiveConfig
 from probe_bench.probes.ctc import CtcConfig
+from probe_bench.probes.ctc_bilstm import BiLstmConfig
+from probe_bench.probes.mlp import MlpConfig
+from probe_bench.probes.weighted_sum import WeightedSumConfig
 
 __all__ = ["ProbeConfig"]
 
@@ -19,6 +23,11 @@ class ProbeConfig:
         max_valid_frames: Validation frames of frame tasks, thinned evenly.
         max_trials: Verification trials.
         ctc: Training of the CTC heads.
+        ctc_bilstm: Training of the BiLSTM CTC heads.
+        beam_width: Prefixes that the beam search of CTC heads keeps.
+        mlp: Settings and training of the MLP heads.
+        attentive: Settings and training of the attentive probes.
+        weighted_sum: Settings and training of the weighted sum of layers.
     """
 
     clip_l2: tuple[float, ...] = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
@@ -28,3 +37,8 @@ class ProbeConfig:
     max_valid_frames: int = 8_000
     max_trials: int = 20_000
     ctc: CtcConfig = field(default_factory=CtcConfig)
+    ctc_bilstm: BiLstmConfig = field(default_factory=BiLstmConfig)
+    beam_width: int = 8
+    mlp: MlpConfig = field(default_factory=MlpConfig)
+    attentive: AttentiveConfig = field(default_factory=AttentiveConfig)
+    weighted_sum: WeightedSumConfig = field(default_factory=WeightedSumConfig)

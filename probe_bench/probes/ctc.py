@@ -1,6 +1,6 @@
 """Linear CTC phone recogniser on frozen frames: one head a layer, all layers trained in one pass.
 
-The only probe without a convex form. Each head is linear with log-softmax and CTC loss (Graves et
+Each head is linear with log-softmax and CTC loss (Graves et
 al. 2006); layers of equal size are stacked and trained together, each keeping the weights of its own
 best epoch by phone error rate on validation clips. How much the blank is held back in decoding is
 chosen on the same clips.
@@ -13,33 +13,23 @@ Frames faster than 50 Hz are averaged to at most 50 Hz: phones last 80 ms, and t
 with the frame rate.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import avg_pool1d, ctc_loss, log_softmax, one_hot
+from torch.nn.functional import ctc_loss, log_softmax, one_hot
 
-from probe_bench.encoder import Layer
 from probe_bench.features import Features
-from probe_bench.metrics import phone_errors
+from probe_bench.probes.adam import Adam
 from probe_bench.probes.axes import principal_axes
+from probe_bench.probes.decoding import BLANK, collapse, error_rate, settle_blank, spell
+from probe_bench.probes.frames import frame_stride, strided_frames
 from probe_bench.probes.ridge import fit_ridge
 from probe_bench.probes.standardise import Standardiser, fit_standardiser
 
-__all__ = ["CtcConfig", "CtcHead", "frame_stride", "train_ctc", "transcribe"]
-
-_BLANK = 0
-_BLANK_OFFSETS = (
-    -2.0,
-    -1.0,
-    1.0,
-    2.0,
-    3.0,
-    4.0,
-)  # taken from its logit; 0 is the loss's own choice
+__all__ = ["CtcConfig", "CtcHead", "train_ctc"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +63,7 @@ class CtcHead:
         bias: Biases; row 0 is the blank.
         phones: Phone of each further row.
         stride: Frames averaged into one.
+        held_back: What was taken from the bias of the blank.
         valid_per: Phone error rate on the validation clips.
     """
 
@@ -81,7 +72,12 @@ class CtcHead:
     bias: Float[Tensor, " rows"]
     phones: tuple[str, ...]
     stride: int
+    held_back: float
     valid_per: float
+
+    def scores(self, frames: Sequence[Float[Tensor, "_ dim"]]) -> list[Float[Tensor, "_ rows"]]:
+        """Score the raw frames of each clip."""
+        return [self.standardiser(x) @ self.weight.T + self.bias for x in frames]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +87,6 @@ class _Clips:
     x: Float[Tensor, "layers clips frames dim"]
     n_frames: Int[Tensor, " clips"]
     transcripts: list[Int[Tensor, " _"]] = field(default_factory=list)
-
-
-def frame_stride(layer: Layer, config: CtcConfig) -> int:
-    """Frames to average into one so that the rate is at most `max_frame_rate_hz`."""
-    return max(1, math.ceil(layer.frame_rate_hz / config.max_frame_rate_hz))
 
 
 def train_ctc(
@@ -120,9 +111,10 @@ def train_ctc(
         config: Training.
     """
     phones = tuple(sorted({phone for clip in train for phone in sequences[clip]}))
-    stride = frame_stride(features.layers[layers[0]], config)
+    stride = frame_stride(features.layers[layers[0]], config.max_frame_rate_hz)
     standardisers = [
-        fit_standardiser(torch.cat(_frames(features, layer, train, stride))) for layer in layers
+        fit_standardiser(torch.cat(strided_frames(features, layer, train, stride)))
+        for layer in layers
     ]
     place = {phone: k + 1 for k, phone in enumerate(phones)}
     data = _pad(features, layers, standardisers, train, stride)
@@ -131,7 +123,13 @@ def train_ctc(
     references = [" ".join(sequences[clip]) for clip in valid]
     start = _flat_start(data, len(phones) + 1, config.flat_start_l2)
     best, rates = _train(data, held_out, references, start, phones=phones, seed=seed, config=config)
-    best, rates = _settle_blank(best, rates, held_out, references, phones)
+    offsets, rates = settle_blank(
+        lambda offset: _error_rates(
+            _held_back(best, [offset] * len(layers)), held_out, references, phones
+        ),
+        rates,
+    )
+    best = _held_back(best, offsets)
     return [
         CtcHead(
             standardiser=standardiser,
@@ -139,30 +137,11 @@ def train_ctc(
             bias=best[k, :, -1],
             phones=phones,
             stride=stride,
+            held_back=offsets[k],
             valid_per=rates[k],
         )
         for k, standardiser in enumerate(standardisers)
     ]
-
-
-def transcribe(head: CtcHead, features: Features, layer: int, clips: Sequence[int]) -> list[str]:
-    """Decode clips greedily; phones separated by spaces."""
-    hypotheses = []
-    for start in range(0, len(clips), 64):
-        frames = _frames(features, layer, clips[start : start + 64], head.stride)
-        scores = [head.standardiser(x) @ head.weight.T + head.bias for x in frames]
-        hypotheses += [_collapse(s.argmax(1), head.phones) for s in scores]
-    return hypotheses
-
-
-def _frames(
-    features: Features, layer: int, clips: Sequence[int], stride: int
-) -> list[Float[Tensor, "_ dim"]]:
-    """Frames of each clip, averaged in groups of `stride`; a shorter rest is averaged too."""
-    frames = features.frames(layer, clips)
-    if stride == 1:
-        return frames
-    return [avg_pool1d(x.T[None], stride, ceil_mode=True)[0].T for x in frames]
 
 
 def _pad(
@@ -174,7 +153,7 @@ def _pad(
 ) -> _Clips:
     stacked = []
     for layer, standardiser in zip(layers, standardisers, strict=True):
-        frames = [standardiser(x) for x in _frames(features, layer, clips, stride)]
+        frames = [standardiser(x) for x in strided_frames(features, layer, clips, stride)]
         stacked.append(torch.nn.utils.rnn.pad_sequence(frames, batch_first=True))
     n_frames = torch.tensor([len(x) for x in frames])
     return _Clips(x=torch.stack(stacked), n_frames=n_frames)
@@ -187,7 +166,7 @@ def _flat_start(data: _Clips, rows: int, l2: float) -> Float[Tensor, "layers row
         [
             transcript[torch.arange(n) * len(transcript) // n]
             if len(transcript)
-            else torch.full((n,), _BLANK)
+            else torch.full((n,), BLANK)
             for transcript, n in zip(data.transcripts, data.n_frames.tolist(), strict=True)
         ]
     )
@@ -200,7 +179,7 @@ def _flat_start(data: _Clips, rows: int, l2: float) -> Float[Tensor, "layers row
         # Around the class prior, log p grows by dp / p.
         weight = path.weight[0] / prior[:, None]
         bias = prior.log()
-        bias[_BLANK] = -1.0
+        bias[BLANK] = -1.0
         weights.append(torch.cat([weight, bias[:, None]], 1))
     return torch.stack(weights).float()
 
@@ -223,14 +202,16 @@ def _train(
     """Adam with a falling rate; returns each layer's best weights and their error rates."""
     weights = start.clone().requires_grad_()
     n_clips = len(data.n_frames)
-    adam = _Adam(start, config.lr, -(-n_clips // config.clips_per_step) * config.max_epochs)
+    adam, done = Adam(start), 0
+    n_steps = -(-n_clips // config.clips_per_step) * config.max_epochs
     generator = torch.Generator().manual_seed(seed)
     best, rates = start.clone(), _error_rates(start, held_out, references, phones)
     last_gain = 0
     for epoch in range(1, config.max_epochs + 1):
         for batch in _batches(n_clips, config.clips_per_step, generator):
             (gradient,) = torch.autograd.grad(_loss(weights, data, batch), weights)
-            weights.data += adam.step(gradient)
+            weights.data += adam.step(gradient, config.lr * (1 - done / n_steps))
+            done += 1
         for k, rate in enumerate(_error_rates(weights.detach(), held_out, references, phones)):
             if rate < rates[k]:
                 rates[k], best[k], last_gain = rate, weights.detach()[k], epoch
@@ -239,51 +220,17 @@ def _train(
     return best, rates
 
 
-def _settle_blank(
-    weights: Float[Tensor, "layers rows columns"],
-    rates: list[float],
-    held_out: _Clips,
-    references: list[str],
-    phones: tuple[str, ...],
-) -> tuple[Float[Tensor, "layers rows columns"], list[float]]:
-    """Choose on validation clips how much the blank is held back, for each layer.
-
-    Where a head is unsure, the CTC loss is lowest with blanks, and greedy decoding then drops most
-    phones; after too little data it does the opposite.
-    """
-    settled, lowest = weights.clone(), list(rates)
-    for offset in _BLANK_OFFSETS:
-        shifted = weights.clone()
-        shifted[:, _BLANK, -1] -= offset
-        for k, rate in enumerate(_error_rates(shifted, held_out, references, phones)):
-            if rate < lowest[k]:
-                settled[k], lowest[k] = shifted[k], rate
-    return settled, lowest
+def _held_back(
+    weights: Float[Tensor, "layers rows columns"], offsets: Sequence[float]
+) -> Float[Tensor, "layers rows columns"]:
+    """Take something from each layer's blank logit."""
+    shifted = weights.clone()
+    shifted[:, BLANK, -1] -= torch.tensor(offsets, device=weights.device)
+    return shifted
 
 
 def _batches(n: int, size: int, generator: torch.Generator) -> Sequence[Int[Tensor, " some"]]:
     return torch.split(torch.randperm(n, generator=generator), size)
-
-
-class _Adam:
-    """Adam (Kingma & Ba 2015, algorithm 1) with a rate that falls linearly to 0.
-
-    Not torch.optim: its constructor imports the compiler, seconds that outweigh the training.
-    """
-
-    def __init__(self, like: Float[Tensor, "..."], lr: float, n_steps: int) -> None:
-        self._first, self._second = torch.zeros_like(like), torch.zeros_like(like)
-        self._lr, self._n_steps, self._done = lr, n_steps, 0
-
-    def step(self, gradient: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Take in a gradient and return the change of the weights."""
-        lr = self._lr * (1 - self._done / self._n_steps)
-        self._done += 1
-        self._first.lerp_(gradient, 0.1)
-        self._second.lerp_(gradient.square(), 0.001)
-        mean = self._first / (1 - 0.9**self._done)
-        power = self._second / (1 - 0.999**self._done)
-        return -lr * mean / (power.sqrt() + 1e-8)
 
 
 def _scores(
@@ -308,7 +255,7 @@ def _loss(
         torch.cat(transcripts * n_layers).to(x.device),
         lengths.repeat(n_layers),
         sizes.repeat(n_layers),
-        blank=_BLANK,
+        blank=BLANK,
         reduction="mean",
         zero_infinity=True,
     )
@@ -322,16 +269,9 @@ def _error_rates(
     phones: tuple[str, ...],
 ) -> list[float]:
     lengths = clips.n_frames.tolist()
-    n_phones = sum(len(reference.split()) for reference in references)
     rates = []
     for k in range(len(weights)):
         winners = _scores(weights[k : k + 1], clips.x[k : k + 1])[0].argmax(-1).cpu()
-        found = [_collapse(w[:n], phones) for w, n in zip(winners, lengths, strict=True)]
-        rates.append(float(phone_errors(references, found).sum()) / n_phones)
+        found = [spell(collapse(w[:n]), phones) for w, n in zip(winners, lengths, strict=True)]
+        rates.append(error_rate(references, found))
     return rates
-
-
-def _collapse(winners: Int[Tensor, " frames"], phones: tuple[str, ...]) -> str:
-    """Merge repeats, then drop blanks."""
-    merged = torch.unique_consecutive(winners.cpu()).tolist()
-    return " ".join(phones[k - 1] for k in merged if k != _BLANK)

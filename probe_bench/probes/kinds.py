@@ -15,7 +15,7 @@ __all__ = ["KINDS", "OWN", "Family", "Kind", "kind_of", "with_probes"]
 OWN = "own"
 """Stands for a task's own probes on the command line."""
 
-Family = Literal["linear", "pairs", "transcripts"]
+Family = Literal["linear", "pairs", "transcripts", "heads", "sum"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ class Kind:
                 return any(kind_of(m.probe).family == "pairs" for m in task.measures)
             case "transcripts":
                 return task.label == "phones"
-            case "linear":
+            case "linear" | "heads" | "sum":
                 return task.unit in self.units
 
 
@@ -61,6 +61,44 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         name="ctc",
         summary="linear CTC phone recogniser, greedy decoding",
+        family="transcripts",
+        metrics=("per",),
+        frames=True,
+    ),
+    Kind(
+        name="mlp",
+        summary="multi-layer perceptron on pooled clips or frames",
+        family="heads",
+    ),
+    Kind(
+        name="attentive",
+        summary="learnt queries pool the frames of a clip, a linear layer reads them",
+        family="heads",
+        units=("clip",),
+        frames=True,
+    ),
+    Kind(
+        name="weighted-sum",
+        summary="linear head on a softmax-weighted sum of all layers (SUPERB)",
+        family="sum",
+    ),
+    Kind(
+        name="ctc-beam",
+        summary="the heads of ctc, decoded by prefix beam search",
+        family="transcripts",
+        metrics=("per",),
+        frames=True,
+    ),
+    Kind(
+        name="ctc-bilstm",
+        summary="BiLSTM CTC phone recogniser, greedy decoding",
+        family="transcripts",
+        metrics=("per",),
+        frames=True,
+    ),
+    Kind(
+        name="ctc-bilstm-beam",
+        summary="the heads of ctc-bilstm, decoded by prefix beam search",
         family="transcripts",
         metrics=("per",),
         frames=True,
