@@ -11,7 +11,7 @@ eq. 3). What it does assume is independent samples. Frames that follow each othe
 slow representations look alike within a clip (.33 instead of 0 in our experiments). So a minibatch is
 one *round* of some 64 clips, one frame each.
 
-Every Gram matrix is kept, about 8 MB a layer; all pairs of layers, of one encoder or two, are then
+Every Gram matrix is kept, about 4 MB a layer; all pairs of layers, of one encoder or two, are then
 inner products of those.
 """
 
