@@ -63,6 +63,7 @@ def geometry_curves(table: pd.DataFrame, name: str) -> Sheet | None:
     for index, (panel, cell) in enumerate(zip(panels, sheet.cells, strict=True)):
         title = f"{CURVES[panel.metric]} · {panel.corpus}"
         cell.axes.set_title(title)
+        cell.axes.yaxis.labelpad = 0  # beside numbers as long as -2.25
         sheet.alts[index] = (title, sheet.alts[index][1])
     return sheet
 

@@ -1,9 +1,9 @@
 """Geometry of every layer of some encoders on one corpus.
 
-A layer is read once. Its sampled frames (at most 32 768, whatever the corpus) serve ranks, isotropy,
+A layer is read once. Its sampled frames (at most 16 384, whatever the corpus) serve ranks, isotropy,
 codes, the whitening of CCA and the Gram matrices of CKA; its clip means, which the cache holds, serve
 what is asked of clips. An encoder and its random twin go through their layers side by side, so that
-CCA finds both; what CKA compares is kept, about 8 MB a layer.
+CCA finds both; what CKA compares is kept, about 4 MB a layer.
 """
 
 from collections.abc import Iterator, Sequence

@@ -8,10 +8,10 @@ dimensions; HSIC_1 (Song et al. 2012, JMLR 13, eq. 5) has no bias at any n:
 
 so it can be averaged over minibatches before the ratio is taken (Nguyen et al. 2021, arXiv 2010.15327,
 eq. 3). What it does assume is independent samples. Frames that follow each other are not: two unrelated
-slow representations look alike within a clip (.33 instead of 0 in our experiments). So a minibatch is
+slow representations look alike within a clip (two random walks of 40 steps by .66 and more). So a minibatch is
 one *round* of some 64 clips, one frame each.
 
-Every Gram matrix is kept, about 8 MB a layer; all pairs of layers, of one encoder or two, are then
+Every Gram matrix is kept, about 4 MB a layer; all pairs of layers, of one encoder or two, are then
 inner products of those.
 """
 

@@ -7,7 +7,8 @@ mutual information* I(phone; code) / H(phone).
 The plain estimate is too high, by about (codes - 1)(labels - 1) / (2 N ln 2) bits. What independent codes
 with the same counts would have on average is known exactly (Vinh et al. 2010, JMLR 11, eq. 24a) and is
 subtracted; PNMI is adjusted likewise, (I - E I) / (H - E I): 0 of unrelated codes, 1 of codes that
-determine the label. That takes frames as exchangeable, hence few frames a clip.
+determine the label. That takes frames as exchangeable; on the embedded speech the expectation is within
+5 % of what shifted labels of other clips give. Where codes say much it subtracts a little too much.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ __all__ = ["FRAME_CODES", "Information", "codes", "information", "tables"]
 FRAME_CODES = 100
 _BATCH = 1024
 _FIT_PER_CODE = 100
+_PASSES = 10  # a fixed number: to stop on the inertia would hang on how threads sum it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,13 +49,20 @@ def codes(x: Float[Tensor, "units dim"], n_codes: int, seed: int) -> Int[np.ndar
     """Cluster vectors by k-means and number them by their cluster.
 
     Args:
-        x: Vectors in random order; the first hundred a code are fitted, all are coded.
+        x: Vectors; a hundred a code, evenly spread, are fitted, all are coded.
         n_codes: Number of clusters.
         seed: Seed of the initial centres and the minibatches.
     """
     units = x.float().cpu().numpy()
-    model = MiniBatchKMeans(n_codes, batch_size=_BATCH, n_init=1, random_state=seed)
-    model.fit(units[: _FIT_PER_CODE * n_codes])
+    model = MiniBatchKMeans(
+        n_codes,
+        batch_size=_BATCH,
+        max_iter=_PASSES,
+        max_no_improvement=None,
+        n_init=1,
+        random_state=seed,
+    )
+    model.fit(units[:: max(1, len(units) // (_FIT_PER_CODE * n_codes))])
     found: Int[np.ndarray, " units"] = model.predict(units).astype(np.int64)
     return found
 

@@ -87,7 +87,7 @@ def _phones(
     layer: Layer, x: Float[Tensor, "clips rounds dim"], sample: Sample, seed: int
 ) -> Iterator[Finding]:
     """Codes of frames against phones, where there are any."""
-    # Round after round: the frames that k-means is fitted on are of all clips.
+    # Round after round: what k-means picks evenly from that is of all clips and of all their parts.
     label, rows = sample.phone.T.flatten(), x.transpose(0, 1).flatten(0, 1)
     known = label >= 0
     if not known.any():

@@ -26,7 +26,7 @@ from probe_bench.geometry.jackknife import deal
 __all__ = ["Sample", "draw", "embeddings", "picks"]
 
 _CLIPS = 1024
-_FRAMES = 1 << 15
+_FRAMES = 1 << 14
 _ROUNDS_HZ = 25  # at most so many frames a second: more would only repeat those of slow encoders
 _CLIPS_IN_FLIGHT = 64
 _GROUPS = ("speaker", "recording")

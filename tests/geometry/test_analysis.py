@@ -21,7 +21,7 @@ Clips = list[Tensor]
 
 @pytest.fixture
 def corpus(made_corpus: Callable[..., Corpus]) -> Corpus:
-    return made_corpus(n_clips=120)
+    return made_corpus(n_clips=96)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_labels_are_found_where_they_are(
     assert found["made", "L1", "alignment", "clip"].number.value == pytest.approx(2, abs=0.2)
     rank = found["made", "L1", "participation_ratio", "frame"]
     assert rank.number.value == pytest.approx(DIM, rel=0.01)
-    assert (rank.n, rank.n_groups) == (120 * 50, 12)
+    assert (rank.n, rank.n_groups) == (96 * 50, 12)
     assert "k=100;subtracted_bits=" in found["made", "in", "phone_mi_bits", "frame"].setting
 
 
@@ -193,4 +193,4 @@ def test_abx_is_asked_of_every_layer(
     assert asked == [("made", i, c, 3) for i in (0, 1) for c in ("within", "across")]
     found = [f for visit in visits for f in visit.findings if f.metric == "abx_error"]
     assert [f.setting for f in found] == ["speaker=within", "speaker=across"] * 2
-    assert {(f.number.value, f.number.low, f.n) for f in found} == {(0.1, None, 120 * 18)}
+    assert {(f.number.value, f.number.low, f.n) for f in found} == {(0.1, None, 96 * 18)}
