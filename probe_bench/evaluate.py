@@ -15,6 +15,7 @@ from probe_bench.features import Features
 from probe_bench.probes.classify import classify
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.kinds import Family, kind_of
+from probe_bench.probes.knn import vote
 from probe_bench.probes.recognise import recognise
 from probe_bench.probes.verify import verify
 from probe_bench.scoring import Predictions, Score, score
@@ -43,6 +44,7 @@ class _Reader(Protocol):
 
 _READERS: Mapping[Family, _Reader] = {
     "linear": classify,
+    "neighbours": vote,
     "pairs": verify,
     "transcripts": recognise,
 }
@@ -84,7 +86,8 @@ def evaluate(
 
     Returns:
         Scores, predictions and notes. Probes that the labels do not allow are left out (frames
-        without alignment, trials without two recordings of a speaker) and noted.
+        without alignment, trials without two recordings of a speaker, PLDA without a speaker who
+        has two training clips) and noted.
     """
     config = config or ProbeConfig()
     families: dict[Family, list[Measure]] = {}
@@ -113,7 +116,7 @@ def evaluate(
 def _left_out(task: Task, predictions: Sequence[Predictions]) -> list[str]:
     made = {each.probe for each in predictions}
     return [
-        f"{measure.probe} left out: the labels give a part of the split no units for it"
+        f"{measure.probe} left out: the labels give a part of the split nothing to fit or score it by"
         for measure in task.measures
         if measure.probe not in made
     ]

@@ -3,7 +3,7 @@
 `weights` are `resamples units` (or `resamples clusters` for the metrics that are ratios of counts):
 how often each unit stands in each resample; a row of ones is the plain metric. Each agrees with its
 library namesake (scikit-learn's `accuracy_score`, `balanced_accuracy_score`,
-`average_precision_score`, `roc_auc_score`; speechbrain's `EER`; jiwer's error rate).
+`average_precision_score`, `roc_auc_score`; speechbrain's `EER` and `minDCF`; jiwer's error rate).
 
 Where a resample lacks what a class needs (a member, or for AUC also a non-member), the class is left
 out of that resample's mean; where no class is left the value is NaN.
@@ -25,6 +25,7 @@ __all__ = [
     "average_precision",
     "equal_error_rate",
     "mean_recall",
+    "minimum_detection_cost",
     "phone_errors",
     "ratio",
     "roc_auc",
@@ -35,7 +36,9 @@ Ranked = Callable[
     Float[Tensor, " resamples"],
 ]
 
-LOWER_IS_BETTER: frozenset[Metric] = frozenset({"eer", "per"})
+LOWER_IS_BETTER: frozenset[Metric] = frozenset({"eer", "mindcf", "per"})
+
+_COST_MISS, _COST_FALSE_ALARM, _TARGET_PRIOR = 1.0, 1.0, 0.01  # as in NIST SRE, VoxCeleb
 
 
 def ratio(
@@ -94,9 +97,39 @@ def equal_error_rate(
 ) -> Float[Tensor, " resamples"]:
     """Mean of false rejection and false acceptance where they are closest.
 
+    The lowest of equally close thresholds wins, as in speechbrain.
+    """
+    false_rejection, false_acceptance = _error_rates(scores, same, weights)
+    best = (false_acceptance - false_rejection).abs().argmin(1, keepdim=True)
+    return (false_rejection + false_acceptance).gather(1, best)[:, 0] / 2
+
+
+def minimum_detection_cost(
+    scores: Float[Tensor, " trials"],
+    same: Bool[Tensor, " trials"],
+    weights: Float[Tensor, "resamples trials"],
+) -> Float[Tensor, " resamples"]:
+    """Lowest detection cost of any threshold, over the lowest that needs no scores.
+
+    C = C_miss P_target P_miss + C_fa (1 - P_target) P_fa with C_miss = C_fa = 1, P_target = .01, over
+    min(C_miss P_target, C_fa (1 - P_target)) = .01 (NIST SRE; speechbrain's `minDCF` is C itself).
+    At 1 scores are worth nothing: rejecting all trials costs no more.
+    """
+    misses, false_alarms = _error_rates(scores, same, weights)
+    miss, false_alarm = _COST_MISS * _TARGET_PRIOR, _COST_FALSE_ALARM * (1 - _TARGET_PRIOR)
+    return (miss * misses + false_alarm * false_alarms).amin(1) / min(miss, false_alarm)
+
+
+def _error_rates(
+    scores: Float[Tensor, " trials"],
+    same: Bool[Tensor, " trials"],
+    weights: Float[Tensor, "resamples trials"],
+) -> tuple[Float[Tensor, "resamples thresholds"], Float[Tensor, "resamples thresholds"]]:
+    """False rejection and false acceptance at every threshold, the lowest first.
+
     Rates change only at scores, so the thresholds at distinct scores (reject if score <= threshold)
-    see every pair of rates that speechbrain's candidate thresholds see; the lowest of equally
-    close thresholds wins, as there.
+    see every pair of rates that speechbrain's candidate thresholds see. Both are NaN where a resample
+    has no target or no other trial.
     """
     order = torch.argsort(scores, stable=True)
     ends = torch.unique_consecutive(scores[order], return_counts=True)[1].cumsum(0) - 1
@@ -105,11 +138,12 @@ def equal_error_rate(
     rejected = targets.cumsum(1)[:, ends]
     passed_over = (sorted_weights - targets).cumsum(1)[:, ends]
     n_targets, n_others = rejected[:, -1:], passed_over[:, -1:]
+    undefined = (n_targets * n_others) == 0
     false_rejection, false_acceptance = rejected / n_targets, 1 - passed_over / n_others
-    distance = (false_acceptance - false_rejection).abs()
-    best = distance.argmin(1, keepdim=True)
-    rate = (false_rejection + false_acceptance).gather(1, best)[:, 0] / 2
-    return torch.where((n_targets * n_others)[:, 0] > 0, rate, torch.nan)
+    return (
+        false_rejection.masked_fill(undefined, torch.nan),
+        false_acceptance.masked_fill(undefined, torch.nan),
+    )
 
 
 def phone_errors(references: list[str], hypotheses: list[str]) -> Int[np.ndarray, " clips"]:

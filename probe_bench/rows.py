@@ -44,7 +44,7 @@ class Row:
         corpus: Corpus name.
         task: Task name, or the analysis (`modulation`).
         unit: `clip`, `frame` or `trial` (verification pairs).
-        probe: `logistic`, `ridge`, `cosine`, `ctc`, `majority`, or the estimator of an analysis.
+        probe: Name of a probe, `majority`, or the estimator of an analysis.
         setting: `key=value` pairs joined by `;`, e.g. `l2=0.01` or `mod_freq_hz=4`.
         split: Part of the corpus that was scored.
         metric: What `value` is.

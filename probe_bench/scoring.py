@@ -200,10 +200,12 @@ def _replicates(
                 torch.tensor(phones, dtype=torch.float64),
                 resamples,
             )
-        case "eer":
-            return _ranked(
-                metrics.equal_error_rate, targets[:, None], predicted[:, None], resamples
-            )
+        case "eer" | "mindcf":
+            of_trials = {
+                "eer": metrics.equal_error_rate,
+                "mindcf": metrics.minimum_detection_cost,
+            }[metric]
+            return _ranked(of_trials, targets[:, None], predicted[:, None], resamples)
         case "map":
             return _ranked(metrics.average_precision, targets, predicted, resamples)
         case "macro_auc":

@@ -6,8 +6,8 @@ from typing import Literal
 __all__ = ["Measure", "Metric", "ProbeName", "Task", "Unit"]
 
 Unit = Literal["clip", "frame"]
-ProbeName = Literal["logistic", "ridge", "cosine", "ctc"]
-Metric = Literal["accuracy", "uar", "map", "macro_auc", "eer", "per"]
+ProbeName = Literal["logistic", "ridge", "knn", "cosine", "plda", "as-norm", "ctc"]
+Metric = Literal["accuracy", "uar", "map", "macro_auc", "eer", "mindcf", "per"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
