@@ -21,7 +21,12 @@ class ProbeConfig:
         ridge_l2: Strengths of the ridge classifier, strongest first.
         max_train_frames: Training frames of frame tasks, thinned evenly.
         max_valid_frames: Validation frames of frame tasks, thinned evenly.
+        knn_k: Neighbours that vote, most first.
+        knn_temperature: A neighbour at cosine s votes with weight exp(s / temperature).
         max_trials: Verification trials.
+        plda_dims: Principal dimensions that PLDA models, fewest first.
+        as_norm_top: Training speakers that AS-norm compares a clip with, most first; before them
+            come all that there are.
         ctc: Training of the CTC heads.
         ctc_bilstm: Training of the BiLSTM CTC heads.
         beam_width: Prefixes that the beam search of CTC heads keeps.
@@ -35,7 +40,11 @@ class ProbeConfig:
     ridge_l2: tuple[float, ...] = (100.0, 10.0, 1.0, 1e-1, 1e-2, 1e-3)
     max_train_frames: int = 16_000
     max_valid_frames: int = 8_000
+    knn_k: tuple[int, ...] = (200, 100, 50, 20, 10, 5, 1)
+    knn_temperature: float = 0.07
     max_trials: int = 20_000
+    plda_dims: tuple[int, ...] = (8, 16, 32, 64, 128, 256)
+    as_norm_top: tuple[int, ...] = (500, 200, 100, 50, 20, 10, 5)
     ctc: CtcConfig = field(default_factory=CtcConfig)
     ctc_bilstm: BiLstmConfig = field(default_factory=BiLstmConfig)
     beam_width: int = 8
