@@ -33,6 +33,7 @@ def digest(
         "analyses": config.analysis,
         "seed": config.seed,
         "dtype": config.dtype,
+        "train_frames": config.train_frames,
         "encoders": [[c.name, c.fingerprint] for c in contestants],
         "corpora": [[name, looked.digest] for name, looked in surveys.items()],
     }

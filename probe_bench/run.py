@@ -21,6 +21,7 @@ from probe_bench.ledger import Ledger
 from probe_bench.lineup import Contestant, line_up
 from probe_bench.modulation.analysis import measure
 from probe_bench.modulation.reference import Reference
+from probe_bench.probes.config import ProbeConfig
 from probe_bench.record import describe, digest
 from probe_bench.results import Stamp, chance_rows, modulation_rows, task_rows, write_predictions
 from probe_bench.rows import Comparison, Row, write_comparisons, write_rows
@@ -61,7 +62,9 @@ def run(config: RunConfig, console: Console) -> Path:
     surveys = shop.look_over(agenda.corpora, contestants, skip_bad=config.skip_bad)
     jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
     measured = [surveys[name].corpus for _, name in agenda.analyses]
-    console.print(screen.probing(probing_seconds(jobs, measured, contestants, shop.device)))
+    probes = ProbeConfig(max_train_frames=config.train_frames or None, scratch=shop.cache.root)
+    expected_s = probing_seconds(jobs, measured, contestants, shop.device, probes)
+    console.print(screen.probing(expected_s))
     features = shop.gather(contestants, surveys, agenda.needs_frames)
     run_id = digest(config, contestants, surveys)
     stamp = Stamp(run_id=run_id, seed=config.seed)
@@ -69,7 +72,7 @@ def run(config: RunConfig, console: Console) -> Path:
     notes: dict[str, None] = {}  # a set that keeps its order
     tests: list[Comparison] = []
     rows = [
-        *_probe(jobs, contestants, features, stamp, shop, notes, tests, out),
+        *_probe(jobs, contestants, features, stamp, probes, shop, notes, tests, out),
         *_analyse(agenda, contestants, surveys, features, stamp, shop, notes),
     ]
     write_rows(rows, out / "results.csv")
@@ -95,6 +98,7 @@ def _probe(
     contestants: Sequence[Contestant],
     features: Mapping[tuple[str, str], Features],
     stamp: Stamp,
+    probes: ProbeConfig,
     shop: Workshop,
     notes: dict[str, None],
     tests: list[Comparison],
@@ -121,7 +125,9 @@ def _probe(
                 with shop.ledger.time(
                     "probe", encoder=contestant.name, corpus=job.corpus.name, task=job.task.name
                 ):
-                    found = evaluate(job.task, job.corpus, job.folds, own, stamp.seed)
+                    found = evaluate(
+                        job.task, job.corpus, job.folds, own, stamp.seed, config=probes
+                    )
                 notes.update(_said(job, found.notes))
                 yield from task_rows(found.scores, contestant, *names, stamp)
                 scored.append(Scored(contestant=contestant, scores=found.scores))

@@ -55,6 +55,21 @@ class StoredFeatures:
         """All frames of some clips, float32, one `frames dim` tensor a clip."""
         return [self._clip(layer, int(self._position[clip])).float() for clip in clips]
 
+    def reading_order(self, clips: Sequence[int]) -> Int[np.ndarray, " clips"]:
+        """Order of some clips in which each shard is read once."""
+        return np.argsort(self._position[torch.as_tensor(clips)].numpy(), kind="stable")
+
+    def pooled_of(self, layer: int, clips: Sequence[int]) -> Float[Tensor, "clips stats"]:
+        """Pooled statistics of some clips only."""
+        places = self._position[torch.as_tensor(clips)].numpy()
+        rows = [
+            self._tensor("pooled", layer, int(self._shard_of[p]))[
+                int(p - self._first[self._shard_of[p]])
+            ]
+            for p in places
+        ]
+        return torch.stack(rows)
+
     def _clip(self, layer: int, place: int) -> Tensor:
         """Return one clip's frames as stored."""
         shard = int(self._shard_of[place])
