@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from probe_bench.corpus import Corpus
-from probe_bench.probes.classify import known_classes
+from probe_bench.probes.coding import known_classes
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.kinds import kind_of
 from probe_bench.probes.recognise import phone_sequence

@@ -76,8 +76,7 @@ def vote(
     Returns:
         One set of predictions per measure; none where a part of a fold has no units.
     """
-    caps = {"max_train": config.max_train_frames, "max_valid": config.max_valid_frames}
-    plans = [fold_units(task, corpus, fold, seed, **caps) for fold in folds]
+    plans = [fold_units(task, corpus, fold, seed, config) for fold in folds]
     if not all(len(units) for plan in plans for units in plan):
         return []
     trains = [train for train, _, _ in plans]
