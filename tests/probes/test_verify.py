@@ -138,6 +138,10 @@ def trial(corpus: Corpus, first: int, second: int) -> Trial:
     return Trial(same=same, first=one.id, second=other.id)
 
 
+def of_trials(notes: Sequence[str]) -> set[str]:
+    return {note for note in notes if "official" in note}
+
+
 def test_official_trials_take_the_place_of_made_ones(corpus: Corpus) -> None:
     pairs = [(13, 29), (14, 13), (30, 14), (16, 1), (1, 17)]
     official = replace(corpus, trials=tuple(trial(corpus, *pair) for pair in pairs))
@@ -148,7 +152,7 @@ def test_official_trials_take_the_place_of_made_ones(corpus: Corpus) -> None:
     listed = [(f"c{a:02}", f"c{b:02}") for a, b in pairs]
     assert list(zip(plda.clip_ids, plda.other_ids, strict=True)) == listed
     assert plda.targets.tolist() == [True, False, True, False, True]
-    assert found.notes == ()
+    assert not of_trials(found.notes)
     everything = run(corpus).predictions[0]
     assert everything.other_ids is not None
     all_pairs = zip(everything.clip_ids, everything.other_ids, strict=True)
@@ -162,7 +166,7 @@ def test_part_of_an_official_list_is_not_used(corpus: Corpus) -> None:
     official = replace(corpus, trials=tuple(trial(corpus, *pair) for pair in pairs))
     found = run(official)
     assert len(found.predictions[0].targets) == len(run(corpus).predictions[0].targets)
-    (note,) = set(found.notes)
+    (note,) = of_trials(found.notes)
     assert note.startswith("none of the 3 official trials is used, the test parts hold")
 
 
@@ -172,7 +176,7 @@ def test_official_trials_of_clips_left_out_are_counted(corpus: Corpus) -> None:
     official = replace(corpus, trials=(*(trial(corpus, *pair) for pair in pairs), gone))
     found = run(official)
     assert len(found.predictions[0].targets) == 2
-    assert set(found.notes) == {
+    assert of_trials(found.notes) == {
         "2 of 3 official trials scored, the others name clips that were left out",
     }
 
