@@ -92,7 +92,7 @@ def new_sheet(
         left_in = (index % columns) * CELL_WIDTH_IN
         top_in = legend_in + (index // columns) * cell_height_in
         box_in = (left_in, top_in, CELL_WIDTH_IN, cell_height_in)
-        axes = figure.add_axes(_inner(box_in, width_in, height_in, plot_in))
+        axes = figure.add_axes(_inner(box_in, width_in, sheet_in, plot_in))
         axes.set_gid(f"cell-{index}")
         cells.append(Cell(axes=axes, box_pt=_points(box_in)))
     if legend:
@@ -101,15 +101,15 @@ def new_sheet(
 
 
 def _inner(
-    box_in: tuple[float, float, float, float], width_in: float, height_in: float, plot_in: float
+    box_in: tuple[float, float, float, float], width_in: float, sheet_in: float, plot_in: float
 ) -> tuple[float, float, float, float]:
     """Axes rectangle of a cell, in figure fractions from the bottom left."""
     left, top, width, _ = box_in
     return (
         (left + LEFT_IN) / width_in,
-        1 - (top + TOP_IN + plot_in) / height_in,
+        1 - (top + TOP_IN + plot_in) / sheet_in,
         (width - LEFT_IN - RIGHT_IN) / width_in,
-        plot_in / height_in,
+        plot_in / sheet_in,
     )
 
 
