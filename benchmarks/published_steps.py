@@ -2,25 +2,20 @@
 
 Nothing of theirs is copied: their modules are imported, their model, collator or masker, loss, AdamW
 groups, schedulers and teacher update are called as their Lightning trainer would call them. The
-training services around them (Lightning, wandb, hydra ...) need not be installed: they are replaced by
-empty modules, with the few attributes that the step reads. `einops` is needed for WavJEPA.
+training services around them (Lightning, wandb, hydra ...) need not be installed
+(`published_services`). `einops` is needed for WavJEPA.
 """
 
 import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
-import inspect
-import sys
-from collections.abc import Callable, Iterator, MutableSequence, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from published_services import importing
 from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.blocks.predictor import TransformerPredictor
@@ -32,11 +27,6 @@ from probe_bench.encoders.pretraining.recipe import Recipe
 
 __all__ = ["PublishedStep", "audio_jepa", "wavjepa"]
 
-# Services of a training, and WavJEPA's data module, which its checkout lacks.
-_SERVICES = (
-    *("lightning", "lightning_utilities", "pytorch_lightning", "wandb", "hydra", "omegaconf"),
-    *("av", "h5py", "data_modules"),
-)
 _STEPS = 100_000  # length of the published schedules, which the step itself does not depend on
 
 
@@ -59,104 +49,22 @@ class PublishedStep:
     optimiser: torch.optim.Optimizer
 
 
-class _Module(nn.Module):
-    """What the step reads of a LightningModule."""
-
-    trainer: Any
-    global_step = 0
-    current_epoch = 10
-    logger = None
-    chosen_optimiser: torch.optim.Optimizer
-
-    def __init__(self, **_: object) -> None:
-        super().__init__()
-
-    def save_hyperparameters(self, *_: object, **__: object) -> None:
-        """Keep the arguments of the constructor that calls this."""
-        frame = inspect.currentframe()
-        assert frame is not None
-        assert frame.f_back is not None
-        self.hparams = SimpleNamespace(**frame.f_back.f_locals)
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
-
-    def optimizers(self) -> torch.optim.Optimizer:
-        return self.chosen_optimiser
-
-    def log(self, *_: object, **__: object) -> None:
-        """Log nothing."""
-
-    log_dict = log
-
-
-class _Empty(ModuleType):
-    """Module in which every name is there: classes with nothing in them, decorators that do nothing."""
-
-    __path__: MutableSequence[str] = []  # noqa: RUF012 - as the import system wants it
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name == "LightningModule":
-            return _Module
-        value = type(name, (), {}) if name[0].isupper() else _Empty(name)
-        setattr(self, name, value)
-        return value
-
-    def __call__(self, decorated: Any = None, *_: object, **__: object) -> Any:
-        return decorated
-
-
-class _Services(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Import hook that makes missing training services empty modules."""
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        del path, target
-        wanted = name.partition(".")[0] in _SERVICES
-        return importlib.machinery.ModuleSpec(name, self, is_package=True) if wanted else None
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        return _Empty(spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Nothing to run."""
-
-
-@contextmanager
-def _importing(path: Path) -> Iterator[None]:
-    """Import from a checkout; installed services win over empty ones."""
-    services = _Services()
-    sys.path.insert(0, str(path))
-    sys.meta_path.append(services)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(services)
-        sys.path.remove(str(path))
-
-
-def audio_jepa(path: Path, recipe: Recipe, device: str) -> PublishedStep:
-    """Build LudovicTuncay/Audio-JEPA's step at the geometry of a recipe."""
+def _audio_jepa_model(path: Path, recipe: Recipe) -> nn.Module:
+    """Build their model with its loss, optimiser, schedules and teacher update."""
     shape, encoder, predictor = recipe.frontend, recipe.encoder, recipe.predictor
     assert isinstance(shape, MelPatchesShape)
     assert isinstance(encoder, TransformerShape)
     assert isinstance(predictor, TransformerPredictor)
     patch = (shape.patch_frames, shape.patch_bands)
     size = (recipe.grid.frames * patch[0], shape.bands)
-    with _importing(path):
+    with importing(path):
         vit = importlib.import_module("src.models.components.vision_transformer")
         module = importlib.import_module("src.models.jepa_module")
         loss = importlib.import_module("src.models.components.loss").Loss
         update = importlib.import_module("src.callbacks.MA_weight_update_callback").MAWeightUpdate
         lr = importlib.import_module("src.optimizers.warmup_cosine").WarmupCosineScheduler
         decay = importlib.import_module("src.optimizers.cosine_wd").CosineWDScheduler
-        collator = importlib.import_module("src.masks.components.random_block").MaskCollator
-        mel = importlib.import_module("src.data.components.mel_spec").MelSpecTransform
-    model = module.JEPAModule(
+    model: nn.Module = module.JEPAModule(
         vit.VisionTransformer(
             input_size=size,
             patch_size=patch,
@@ -181,12 +89,19 @@ def audio_jepa(path: Path, recipe: Recipe, device: str) -> PublishedStep:
         partial(decay, ref_wd=1e-6, final_wd=1e-6),
         update(),
         compile=False,
-    ).to(device)
-    model.trainer = SimpleNamespace(
-        estimated_stepping_batches=_STEPS, train_dataloader=range(_STEPS), max_epochs=50
     )
-    (optimiser,), schedulers = model.configure_optimizers()
-    model.chosen_optimiser = optimiser
+    return model
+
+
+def _audio_jepa_collate(path: Path, recipe: Recipe) -> Callable[[Tensor], Any]:
+    """Build what their data loader does: spectrograms, then masks."""
+    shape = recipe.frontend
+    assert isinstance(shape, MelPatchesShape)
+    patch = (shape.patch_frames, shape.patch_bands)
+    size = (recipe.grid.frames * patch[0], shape.bands)
+    with importing(path):
+        collator = importlib.import_module("src.masks.components.random_block").MaskCollator
+        mel = importlib.import_module("src.data.components.mel_spec").MelSpecTransform
     mask = collator(ratio=(0.4, 0.6), input_size=size, patch_size=patch)
     rate_hz = recipe.sample_rate_hz
     spectrogram = mel(
@@ -210,6 +125,18 @@ def audio_jepa(path: Path, recipe: Recipe, device: str) -> PublishedStep:
         ]
         return mask(items)
 
+    return collate
+
+
+def audio_jepa(path: Path, recipe: Recipe, device: str) -> PublishedStep:
+    """Build LudovicTuncay/Audio-JEPA's step at the geometry of a recipe."""
+    model: Any = _audio_jepa_model(path, recipe).to(device)
+    model.trainer = SimpleNamespace(
+        estimated_stepping_batches=_STEPS, train_dataloader=range(_STEPS), max_epochs=50
+    )
+    (optimiser,), schedulers = model.configure_optimizers()
+    model.chosen_optimiser = optimiser
+
     def forward(batch: Any) -> Tensor:
         batch.spectrograms = batch.spectrograms.to(device)
         batch.context_masks = [m.to(device) for m in batch.context_masks]
@@ -226,32 +153,29 @@ def audio_jepa(path: Path, recipe: Recipe, device: str) -> PublishedStep:
 
     return PublishedStep(
         parameters=_trained(model),
-        collate=collate,
+        collate=_audio_jepa_collate(path, recipe),
         forward=forward,
         finish=finish,
         optimiser=optimiser,
     )
 
 
-def wavjepa(path: Path, recipe: Recipe, device: str, *, compiled: bool = False) -> PublishedStep:
-    """Build labhamlet/wavjepa's step at the geometry of a recipe, one crop a clip."""
+def _wavjepa_model(path: Path, recipe: Recipe, *, compiled: bool) -> nn.Module:
+    """Build their model with its optimiser and schedule."""
     shape, encoder, predictor = recipe.frontend, recipe.encoder, recipe.predictor
-    masks = recipe.masks
     assert isinstance(shape, ConvStemShape)
     assert isinstance(encoder, TransformerShape)
     assert isinstance(predictor, TransformerPredictor)
-    assert isinstance(masks, SpanMasks)
-    with _importing(path):
+    with importing(path):
         types = importlib.import_module("wavjepa.types")
         configs = importlib.import_module("wavjepa.types.wavjepa_configs")
         for name in ("ForwardReturn", "TransformerLayerCFG", "TransformerEncoderCFG"):
             setattr(types, name, getattr(configs, name))  # the package's own list swaps the names
         network = importlib.import_module("wavjepa.jepa").JEPA
         stem = importlib.import_module("wavjepa.extractors").ConvFeatureExtractor
-        masker = importlib.import_module("wavjepa.masking").TimeInverseBlockMasker
     layers = configs.TransformerEncoderCFG.create
     layer = configs.TransformerLayerCFG.create
-    model = network(
+    model: nn.Module = network(
         feature_extractor=stem(
             conv_layers_spec=list(zip(shape.channels, shape.kernels, shape.strides, strict=True)),
             in_channels=1,
@@ -268,10 +192,16 @@ def wavjepa(path: Path, recipe: Recipe, device: str, *, compiled: bool = False) 
         nr_samples_per_audio=1,
         compile_modules=compiled,
         average_top_k_layers=recipe.targets.top_k,
-    ).to(device)
-    model.trainer = SimpleNamespace(max_steps=375_000)
-    found = model.configure_optimizers()
-    optimiser, schedule = found["optimizer"], found["lr_scheduler"]["scheduler"]
+    )
+    return model
+
+
+def _wavjepa_collate(path: Path, recipe: Recipe) -> Callable[[Tensor], Any]:
+    """Build what their data loader does: waveforms beside masks."""
+    masks = recipe.masks
+    assert isinstance(masks, SpanMasks)
+    with importing(path):
+        masker = importlib.import_module("wavjepa.masking").TimeInverseBlockMasker
     mask = masker(
         target_masks_per_context=masks.groups,
         context_mask_prob=masks.context_probability,
@@ -284,6 +214,16 @@ def wavjepa(path: Path, recipe: Recipe, device: str, *, compiled: bool = False) 
     def collate(waveform: Tensor) -> Any:
         drawn = [mask(1, recipe.grid.frames, 1) for _ in waveform]
         return waveform, *(torch.stack(part) for part in zip(*drawn, strict=True))
+
+    return collate
+
+
+def wavjepa(path: Path, recipe: Recipe, device: str, *, compiled: bool = False) -> PublishedStep:
+    """Build labhamlet/wavjepa's step at the geometry of a recipe, one crop a clip."""
+    model: Any = _wavjepa_model(path, recipe, compiled=compiled).to(device)
+    model.trainer = SimpleNamespace(max_steps=375_000)
+    found = model.configure_optimizers()
+    optimiser, schedule = found["optimizer"], found["lr_scheduler"]["scheduler"]
 
     def forward(batch: Any) -> Tensor:
         moved = tuple(part.to(device) for part in batch)
@@ -301,7 +241,7 @@ def wavjepa(path: Path, recipe: Recipe, device: str, *, compiled: bool = False) 
 
     return PublishedStep(
         parameters=_trained(model),
-        collate=collate,
+        collate=_wavjepa_collate(path, recipe),
         forward=forward,
         finish=finish,
         optimiser=optimiser,

@@ -8,13 +8,14 @@ from probe_bench import registry
 from probe_bench.config import RunConfig
 from probe_bench.corpora import load_corpora
 from probe_bench.corpus import Corpus
+from probe_bench.diagnostics import DIAGNOSTICS
 from probe_bench.errors import UserError
 from probe_bench.probes.kinds import KINDS, OWN, kind_of, with_probes
 from probe_bench.task import Task
 
-__all__ = ["ANALYSES", "Agenda", "labelled", "make_agenda"]
+__all__ = ["ANALYSES", "Agenda", "labelled", "make_agenda", "reads_frames"]
 
-ANALYSES = ("modulation",)
+ANALYSES = ("modulation", "geometry")
 _ANALYSIS_CORPUS = "speech"
 
 
@@ -26,31 +27,39 @@ class Agenda:
         corpora: Corpora in the order they were named.
         tasks: (task, corpus name) in the order of the command line.
         analyses: (analysis, corpus name).
+        diagnostics: Names.
     """
 
     corpora: tuple[Corpus, ...]
     tasks: tuple[tuple[Task, str], ...]
     analyses: tuple[tuple[str, str], ...]
+    diagnostics: tuple[str, ...]
+
+    def analysed(self, analysis: str) -> list[str]:
+        """Return the corpora that an analysis reads."""
+        return [corpus for name, corpus in self.analyses if name == analysis]
 
     def needs_frames(self, corpus: str) -> bool:
         """Say whether anything reads single frames of a corpus."""
         probed = [task for task, name in self.tasks if name == corpus]
-        return any(name == corpus for _, name in self.analyses) or any(
-            task.unit == "frame" or any(kind_of(m.probe).frames for m in task.measures)
-            for task in probed
-        )
+        analysed = any(name == corpus for _, name in self.analyses)
+        return analysed or any(reads_frames(task) for task in probed)
 
 
 def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     """Load the corpora and match tasks to those that carry their labels.
 
     Raises:
-        UserError: If a task, probe, analysis or corpus is unknown, or no corpus has a task's label.
+        UserError: If a task, probe, analysis, diagnostic or corpus is unknown, or no corpus has a
+            task's label.
     """
     tasks = _tasks(config)
     analyses = _named(config.analysis)
     for name in analyses:
         registry.find("analysis", name, dict.fromkeys(ANALYSES))
+    diagnostics = _named(config.diagnostic)
+    for name in diagnostics:
+        registry.find("diagnostic", name, dict.fromkeys(DIAGNOSTICS))
     if not tasks and not analyses:
         raise UserError("nothing to do: both --task and --analysis are none")
     defaults = [task.corpus for task in tasks] + [_ANALYSIS_CORPUS for _ in analyses]
@@ -63,7 +72,13 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
         corpora=tuple(corpora),
         tasks=tuple(pairs),
         analyses=tuple((name, corpus.name) for name in analyses for corpus in measured),
+        diagnostics=diagnostics,
     )
+
+
+def reads_frames(task: Task) -> bool:
+    """Say whether a task reads single frames and not only statistics of clips."""
+    return task.unit == "frame" or any(kind_of(m.probe).frames for m in task.measures)
 
 
 def labelled(task: Task, corpus: Corpus) -> list[int]:

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from probe_bench.corpus import Corpus
+from probe_bench.degradations import Degradation
+from probe_bench.diagnostics.cost import passes
 from probe_bench.encoder import Encoder, Layer
 from probe_bench.extract import encode_clips
 from probe_bench.jobs import Job
@@ -16,9 +19,10 @@ from probe_bench.probes.costs import FoldSizes, trained_operations
 from probe_bench.probes.units import GRID_HZ
 from probe_bench.splits import Fold
 
-__all__ = ["Cost", "encoding_speed", "probing_seconds"]
+__all__ = ["Cost", "degrading_slowness", "encoding_speed", "probing_seconds", "total"]
 
 _PROBE_S = 4.0  # noise that is encoded to time an encoder
+_PROBE_HZ = 16000
 _CLIPS = 4
 _PASSES_TIMED = 3
 
@@ -70,23 +74,51 @@ def encoding_speed(encoder: Encoder, device: str) -> float:
     return _CLIPS * samples / encoder.sample_rate_hz / min(taken_s)
 
 
+def degrading_slowness(degradation: Degradation | None) -> float:
+    """Return the seconds that degrading one second of audio takes; 0 for clean audio."""
+    if degradation is None:
+        return 0.0
+    samples = int(_PROBE_S * _PROBE_HZ)
+    noise = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
+    degradation.apply(noise, _PROBE_HZ, "")  # the first one pays for tables and delays
+    start = time.perf_counter()
+    degradation.apply(noise, _PROBE_HZ, "")
+    return (time.perf_counter() - start) / _PROBE_S
+
+
+def total(costs: Sequence[Cost]) -> list[Cost]:
+    """Add up the costs of one encoder that go by one corpus name (severities of a degradation)."""
+    found: dict[tuple[str, str], Cost] = {}
+    for cost in costs:
+        before = found.get((cost.encoder, cost.corpus))
+        found[cost.encoder, cost.corpus] = cost if before is None else _sum(before, cost)
+    return list(found.values())
+
+
+def _sum(one: Cost, other: Cost) -> Cost:
+    names = ("clips", "audio_s", "missing_s", "seconds", "n_bytes")
+    return replace(one, **{name: getattr(one, name) + getattr(other, name) for name in names})
+
+
 def probing_seconds(
     jobs: Sequence[Job],
     measured: Sequence[Corpus],
     contestants: Sequence[Contestant],
     device: torch.device,
+    diagnostics: Sequence[str] = (),
 ) -> float:
-    """Estimate the time of all probes and analyses, to within about a factor of two.
+    """Estimate the time of all probes, diagnostics and analyses, to within about a factor of two.
 
     Args:
         jobs: Tasks with their divided clips.
-        measured: Corpora of the modulation analysis.
+        measured: Corpora of the analyses, once for each.
         contestants: Every layer of each is probed.
         device: Where the probes run; its matrix products are timed.
+        diagnostics: Names.
     """
     layers = [layer for contestant in contestants for layer in contestant.layers]
     products = sum(
-        _operations(job, fold, layer) + _trained(job, fold, layer)
+        _operations(job, fold, layer, diagnostics) + _trained(job, fold, layer)
         for job in jobs
         for fold in job.folds
         for layer in layers
@@ -95,16 +127,17 @@ def probing_seconds(
     return products / _product_speed(device) + _MODULATION * len(layers) * analysed_s
 
 
-def _operations(job: Job, fold: Fold, layer: Layer) -> float:
+def _operations(job: Job, fold: Fold, layer: Layer, diagnostics: Sequence[str]) -> float:
     """Floating-point operations of one layer's probes on one fold."""
+    n_passes = _PASSES + passes(diagnostics)
     per_pass = 4.0 * layer.dim * len(job.classes)  # and unit: scores, then their gradient
     if job.task.unit == "clip":
-        return _PASSES * per_pass * 2 * len(fold.train)  # mean and standard deviation
+        return n_passes * per_pass * 2 * len(fold.train)  # mean and standard deviation
     train_s = sum(job.corpus.clips[clip].duration_s for clip in fold.train)
     config = ProbeConfig()
     frames = min(GRID_HZ * train_s, config.max_train_frames)
     ctc_hz = min(float(layer.frame_rate_hz), config.ctc.max_frame_rate_hz)
-    return per_pass * (_PASSES * frames + _CTC_PASSES * ctc_hz * train_s)
+    return per_pass * (n_passes * frames + _CTC_PASSES * ctc_hz * train_s)
 
 
 def _trained(job: Job, fold: Fold, layer: Layer) -> float:

@@ -48,6 +48,7 @@ class Key:
         dtype: Storage of frames; pooled statistics are always float32.
         frames: Whether frames are kept beside the pooled statistics.
         shards: Number of shards of a complete entry.
+        degradation: What was done to the clips, empty if nothing was.
     """
 
     encoder: str
@@ -56,10 +57,13 @@ class Key:
     dtype: DType
     frames: bool
     shards: int
+    degradation: str = ""
 
     def canonical(self) -> str:
         """Return the key as canonical JSON."""
         record: dict[str, Any] = asdict(self) | {"schema": _SCHEMA, "pooling": "mean+std"}
+        if not self.degradation:
+            del record["degradation"]  # clean entries keep the keys that they always had
         return json.dumps(record, sort_keys=True, separators=(",", ":"), default=_fraction)
 
     def digest(self) -> str:
@@ -166,11 +170,11 @@ class Cache:
                 raise UserError(f"{path}: damaged; remove the folder {path.parent}") from error
             yield Entry(folder=path.parent, shards=shards)
 
-    def prune(self, *, everything: bool) -> int:
-        """Remove incomplete entries, or all of them, and return the bytes freed."""
+    def prune(self, *, everything: bool, degraded: bool = False) -> int:
+        """Remove incomplete entries, those of degraded audio too, or all; return the bytes freed."""
         freed = 0
         for entry in list(self.entries()):
-            if everything or entry.missing():
+            if everything or entry.missing() or (degraded and "degradation" in entry.describe()):
                 freed += entry.n_bytes()
                 shutil.rmtree(entry.folder)
         return freed

@@ -13,6 +13,7 @@ from probe_bench.config import (
     CheckConfig,
     EmbedConfig,
     ExportConfig,
+    LeaksConfig,
     ListConfig,
     PretrainConfig,
     ReportConfig,
@@ -34,6 +35,7 @@ Command = (
     | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[CacheConfig, tyro.conf.subcommand("cache")]
     | Annotated[PretrainConfig, tyro.conf.subcommand("pretrain")]
+    | Annotated[LeaksConfig, tyro.conf.subcommand("leaks")]
     | Annotated[ShardsConfig, tyro.conf.subcommand("shards")]
     | Annotated[TokenizerConfig, tyro.conf.subcommand("tokenizer")]
     | Annotated[StudyConfig, tyro.conf.subcommand("study")]
@@ -48,6 +50,7 @@ _HANDLERS = {
     ReportConfig: "commands:report",
     CacheConfig: "commands:cache",
     PretrainConfig: "pretraining:pretrain",
+    LeaksConfig: "leaks.command:leaks",
     ShardsConfig: "pretraining:shards",
     TokenizerConfig: "tokenizing:tokenizer",
     StudyConfig: "studies.collapse:collapse",

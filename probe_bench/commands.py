@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from probe_bench import registry
+from probe_bench import degradations, registry
 from probe_bench.cache import Cache, Entry, default_root
 from probe_bench.check import check as check_contract
 from probe_bench.config import (
@@ -74,7 +74,7 @@ def embed(config: EmbedConfig) -> int:
 
 
 def show(config: ListConfig) -> int:
-    """List encoders, tasks, probes, corpora or what can be pretrained."""
+    """List encoders, tasks, probes, corpora, degradations or what can be pretrained."""
     match config.what:
         case "encoders":
             table = _encoders(verbose=config.verbose)
@@ -84,6 +84,8 @@ def show(config: ListConfig) -> int:
             table = _probes()
         case "corpora":
             table = _corpora(verbose=config.verbose)
+        case "degradations":
+            table = _degradations()
         case "systems":
             table = _systems(verbose=config.verbose)
     Console().print(table)
@@ -141,6 +143,15 @@ def _corpora(*, verbose: bool) -> Table:
         name = spec.name if spec.embedded else f"{spec.name}=FOLDER"
         table.add_row(name, spec.summary, *([spec.source, spec.licence] if verbose else []))
     table.add_row("NAME=FOLDER", "any folder with a manifest.csv")
+    return table
+
+
+def _degradations() -> Table:
+    """List what may be done to test audio, and how severely."""
+    table = _table("name", "what", "severity", "from mild to severe")
+    for kind in degradations.KINDS.values():
+        severities = ", ".join(f"{severity:g}" for severity in kind.severities)
+        table.add_row(kind.name, kind.summary, kind.axis, severities)
     return table
 
 
@@ -216,7 +227,9 @@ def cache(config: CacheConfig) -> int:
             again = "; the next run makes them again" if damaged else ""
             console.print(f"{len(damaged)} damaged shards{again}")
         case "prune":
-            console.print(f"freed {human_bytes(store.prune(everything=config.all))}")
+            console.print(
+                f"freed {human_bytes(store.prune(everything=config.all, degraded=config.degraded))}"
+            )
     return 0
 
 

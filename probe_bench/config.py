@@ -10,12 +10,15 @@ from typing import Annotated, Literal
 
 import tyro
 
+from probe_bench.diagnostics import DIAGNOSTICS
+
 __all__ = [
     "CacheConfig",
     "CheckConfig",
     "Device",
     "EmbedConfig",
     "ExportConfig",
+    "LeaksConfig",
     "ListConfig",
     "PretrainConfig",
     "ReportConfig",
@@ -43,11 +46,16 @@ class RunConfig:
     probe: tuple[str, ...] = ("own",)
     """Probes that read every task which they fit (see `list probes`), the first one its headline;
     own: the task's own."""
-    analysis: tuple[str, ...] = ("modulation",)
-    """Analyses without labels, or none."""
+    analysis: tuple[str, ...] = ("modulation", "geometry")
+    """Analyses that fit no probe: how fast a layer may change, how it fills its space; or none."""
+    diagnostic: tuple[str, ...] = DIAGNOSTICS
+    """What the scores of the logistic probe mean, on every layer, or none."""
     corpus: tuple[str, ...] = ()
     """Corpora: NAME for an embedded one, NAME=FOLDER for a known data set or any folder with a
     manifest.csv. Default: each task's own embedded corpus."""
+    degrade: tuple[str, ...] = ("none",)
+    """Read the probes, trained on clean audio, on degraded test audio as well: noise, noise-white,
+    noise-pink, reverb, channel, band, telephone, codec, codec-opus, codec-mulaw, all or none."""
     baselines: bool = True
     """Add log-mel at the same frame rate and the untrained twin of every encoder."""
     seed: int = 0
@@ -60,6 +68,8 @@ class RunConfig:
     """Storage of frames in the cache; pooled statistics are always float32."""
     skip_bad: bool = False
     """Leave unusable clips out (and say which) instead of stopping at the first."""
+    refuse_leaks: bool = False
+    """Stop if audio of a test part is also in train or valid, instead of saying so loudly."""
     trust_code: bool = False
     """Allow checkpoints that bring code of their own."""
     cache: Path | None = None
@@ -98,7 +108,9 @@ class EmbedConfig:
 class ListConfig:
     """List what can be named on the command line."""
 
-    what: tyro.conf.Positional[Literal["encoders", "tasks", "probes", "corpora", "systems"]]
+    what: tyro.conf.Positional[
+        Literal["encoders", "tasks", "probes", "corpora", "degradations", "systems"]
+    ]
     """What to list."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
     """Say more: sources and licences; for tasks, chance and what log-mel reaches."""
@@ -137,6 +149,8 @@ class CacheConfig:
     entries."""
     all: bool = False
     """With prune: remove everything."""
+    degraded: bool = False
+    """With prune: remove the features of degraded audio as well."""
     cache: Path | None = None
     """Feature cache; default: probe-bench in the platform's cache folder."""
 
@@ -200,6 +214,27 @@ class ShardsConfig:
     """Seed of the order."""
     out: Path
     """Folder of the shards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaksConfig:
+    """Look for evaluation audio in pretraining audio: exit code 1 if any is there, 0 if none.
+
+    Found are copies of about a second or more that other gain, rate, codec, trimming or moderate noise
+    has changed. Shared names of speakers, recordings and sources are listed, and change no exit code.
+    """
+
+    corpus: tyro.conf.Positional[tuple[str, ...]]
+    """Evaluation corpora, as in `run`."""
+    against: tuple[str, ...] = ()
+    """Pretraining audio: corpora as in `run`; folders, manifests, shards as in `pretrain --audio`; or
+    a checkpoint of `pretrain` or its folder, for what it was trained on."""
+    skip_bad: bool = False
+    """Leave recordings out that are not readable, and count them."""
+    cache: Path | None = None
+    """Where embedded corpora are kept; default: the platform's cache folder."""
+    out: Path = Path("leaks")
+    """Folder that receives leaks.csv."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ gets a score; `best` is the layer that each fold chose, stitched together.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from probe_bench.chance import chance_scores
@@ -19,7 +19,7 @@ from probe_bench.probes.recognise import recognise
 from probe_bench.probes.summing import classify_by_sum
 from probe_bench.probes.trained import classify_by_heads
 from probe_bench.probes.verify import verify
-from probe_bench.scoring import Predictions, Score, score
+from probe_bench.scoring import Predictions, Score, cautions, score
 from probe_bench.splits import Fold
 from probe_bench.task import Measure, Metric, Task
 
@@ -28,7 +28,10 @@ __all__ = ["Evaluation", "ProbeConfig", "chance_scores", "evaluate"]
 
 @runtime_checkable
 class _Reader(Protocol):
-    """Fits the probes of one family on every fold, chooses on valid, and predicts test."""
+    """Fits the probes of one family on every fold, chooses on valid, and predicts test.
+
+    The same probes then predict test from each of `further`.
+    """
 
     def __call__(
         self,
@@ -40,6 +43,7 @@ class _Reader(Protocol):
         *,
         seed: int,
         config: ProbeConfig,
+        further: Sequence[Features],
     ) -> list[Predictions]: ...
 
 
@@ -60,11 +64,13 @@ class Evaluation:
         scores: One per probe, metric and layer, `best` last.
         predictions: One per probe, to score again from.
         notes: What the reader of the scores should know.
+        further: Scores of the same probes on each of the further features, in the order of `scores`.
     """
 
     scores: tuple[Score, ...]
     predictions: tuple[Predictions, ...]
     notes: tuple[str, ...]
+    further: tuple[tuple[Score, ...], ...] = ()
 
 
 def evaluate(
@@ -75,6 +81,7 @@ def evaluate(
     seed: int,
     *,
     config: ProbeConfig | None = None,
+    further: Sequence[Features] = (),
 ) -> Evaluation:
     """Fit, choose, predict and score every probe of a task.
 
@@ -85,6 +92,8 @@ def evaluate(
         features: Cached features, clips numbered as in `corpus`.
         seed: Seed of thinning, training and bootstrap.
         config: Strengths and sizes; the defaults if None.
+        further: Other features of the test clips (degraded ones): read by the same fitted probes,
+            with the layers and strengths that `features` chose.
 
     Returns:
         Scores, predictions and notes. Probes that the labels do not allow are left out (frames
@@ -102,21 +111,29 @@ def evaluate(
         made
         for family, measures in families.items()
         for made in _READERS[family](
-            measures, task, corpus, folds, features, seed=seed, config=config
+            measures, task, corpus, folds, features, seed=seed, config=config, further=further
         )
     ]
     metrics: dict[str, tuple[Metric, ...]] = {m.probe: m.metrics for m in task.measures}
-    scores = [
-        each
-        for made in predictions
-        for each in score(made, metrics[made.probe], corpus=corpus.name, task=task.name, seed=seed)
-    ]
+
+    def scored(some: Sequence[Predictions]) -> tuple[Score, ...]:
+        names = {"corpus": corpus.name, "task": task.name}
+        return tuple(
+            each for made in some for each in score(made, metrics[made.probe], **names, seed=seed)
+        )
+
+    scores = scored(predictions)
     return Evaluation(
-        scores=tuple(scores),
+        scores=scores,
         predictions=tuple(predictions),
         notes=(
             *_left_out(task, predictions, has_frames=has_frames),
             *(n for made in predictions for n in made.notes),
+            *cautions(scores, predictions),
+        ),
+        further=tuple(
+            scored([replace(made, predicted=made.further[k]) for made in predictions])
+            for k in range(len(further))
         ),
     )
 

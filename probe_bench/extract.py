@@ -9,15 +9,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probe_bench.audio import load, resampled_length
+from probe_bench.audio import read, resample, resampled_length
 from probe_bench.cache import Cache, DType, Entry, Key
+from probe_bench.corpus import Clip
+from probe_bench.degradations import Degradation
 from probe_bench.encoder import Encoder
 from probe_bench.errors import UserError
 from probe_bench.survey import Survey
@@ -63,6 +65,7 @@ def plan(encoder: Encoder, survey: Survey, *, frames: bool, dtype: DType) -> Pla
             dtype=dtype,
             frames=frames,
             shards=len(shards),
+            degradation=survey.degradation.canonical() if survey.degradation else "",
         ),
         shards=shards,
         audio_s=tuple(sum(lengths[i] for i in shard) / rate_hz for shard in shards),
@@ -96,10 +99,11 @@ def extract(
     if not missing:
         return entry
     encoder = encoder.to(device)
-    paths = [clip.path for clip in survey.corpus]
+    clips = survey.corpus.clips
+    heard = partial(_heard, degradation=survey.degradation, sample_rate_hz=encoder.sample_rate_hz)
     with ThreadPoolExecutor(4) as pool:
-        wanted = ([paths[i] for i in plan.shards[shard]] for shard in missing)
-        for shard, waveforms in zip(missing, _decoded(pool, wanted, encoder), strict=True):
+        wanted = ([clips[i] for i in plan.shards[shard]] for shard in missing)
+        for shard, waveforms in zip(missing, _decoded(pool, wanted, heard), strict=True):
             entry.write(shard, _tensors(encoder, waveforms, plan.key, device))
             advance(plan.audio_s[shard])
     return entry
@@ -162,19 +166,29 @@ def _shards(lengths: Sequence[int], most: float) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(shard) for shard in shards)
 
 
-def _decoded(
-    pool: ThreadPoolExecutor, shards: Iterable[list[Path]], encoder: Encoder
-) -> Iterator[list[Tensor]]:
-    """Decode and resample one shard ahead of the encoder."""
+def _heard(
+    clip: Clip, *, degradation: Degradation | None, sample_rate_hz: int
+) -> Float[Tensor, " samples"]:
+    """Decode a clip, degrade it at its own rate, and resample: all encoders hear the same."""
+    samples, rate_hz = read(clip.path)
+    if degradation is not None:
+        samples = degradation.apply(samples, rate_hz, clip.id)
+    return resample(torch.from_numpy(samples), rate_hz, sample_rate_hz)
 
-    def submit(paths: list[Path]) -> list[Callable[[], Tensor]]:
-        return [pool.submit(load, path, encoder.sample_rate_hz).result for path in paths]
+
+def _decoded(
+    pool: ThreadPoolExecutor, shards: Iterable[list[Clip]], heard: Callable[[Clip], Tensor]
+) -> Iterator[list[Tensor]]:
+    """Decode one shard ahead of the encoder."""
+
+    def submit(clips: list[Clip]) -> list[Callable[[], Tensor]]:
+        return [pool.submit(heard, clip).result for clip in clips]
 
     shards = iter(shards)
-    ahead = [submit(paths) for paths in islice(shards, 2)]
+    ahead = [submit(clips) for clips in islice(shards, 2)]
     while ahead:
         yield [result() for result in ahead.pop(0)]
-        ahead.extend(submit(paths) for paths in islice(shards, 1))
+        ahead.extend(submit(clips) for clips in islice(shards, 1))
 
 
 def _tensors(

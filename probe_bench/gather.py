@@ -8,8 +8,8 @@ import torch
 from rich.console import Console
 
 from probe_bench import screen
-from probe_bench.budget import Cost, encoding_speed
-from probe_bench.cache import Cache, DType
+from probe_bench.budget import Cost, degrading_slowness, encoding_speed, total
+from probe_bench.cache import Cache, DType, Entry
 from probe_bench.config import Device
 from probe_bench.corpus import Corpus
 from probe_bench.encoder import Encoder
@@ -50,7 +50,12 @@ class Workshop:
     ledger: Ledger
 
     def look_over(
-        self, corpora: Sequence[Corpus], contestants: Sequence[Contestant], *, skip_bad: bool
+        self,
+        corpora: Sequence[Corpus],
+        contestants: Sequence[Contestant],
+        *,
+        skip_bad: bool,
+        fingerprints: bool = False,
     ) -> dict[str, Survey]:
         """Decode every clip of every corpus once and say what is left out."""
         encoders = [c.encoder for c in contestants if c.encoder]
@@ -66,6 +71,7 @@ class Workshop:
                     corpus,
                     skip_bad=skip_bad,
                     shortest_s=shortest_s,
+                    fingerprints=fingerprints,
                     advance=partial(bar.advance, job),
                 )
                 stage.bytes = sum(clip.path.stat().st_size for clip in surveys[corpus.name].corpus)
@@ -90,13 +96,16 @@ class Workshop:
         surveys: Mapping[str, Survey],
         needs_frames: Callable[[str], bool],
     ) -> dict[tuple[str, str], Features]:
-        """Return features by (encoder, corpus); print the cost, then extract what is missing."""
+        """Return features by (encoder, name of the survey); print the cost, then extract what is missing.
+
+        Degraded audio needs an encoder: folders of features have no entry for it.
+        """
         # Folders first: a fault there should not wait for hours of encoding.
         features: dict[tuple[str, str], Features] = {
             (contestant.name, name): self._exported(contestant, looked)
             for contestant in contestants
             for name, looked in surveys.items()
-            if contestant.folder
+            if contestant.folder and looked.degradation is None
         }
         plans = {
             (contestant.name, name): self._plan(
@@ -106,13 +115,17 @@ class Workshop:
             for name, looked in surveys.items()
             if contestant.encoder
         }
-        self.console.print(screen.costs(self._costs(contestants, plans), str(self.cache.root)))
+        costs = total(self._costs(contestants, surveys, plans))
+        self.console.print(screen.costs(costs, str(self.cache.root)))
         residency = Residency(self.device, *default_budget(self.device))
         named = {contestant.name: contestant for contestant in contestants}
+        asked: dict[tuple[str, str], dict[str, tuple[Survey, Plan]]] = {}
         for (encoder, corpus), planned in plans.items():
-            features[encoder, corpus] = self._stored(
-                named[encoder], surveys[corpus], planned, residency
-            )
+            label = surveys[corpus].corpus.name
+            asked.setdefault((encoder, label), {})[corpus] = (surveys[corpus], planned)
+        for (encoder, label), wanted in asked.items():
+            stored = self._stored(named[encoder], label, wanted, residency)
+            features |= {(encoder, corpus): found for corpus, found in stored.items()}
         return features
 
     def _plan(self, encoder: Encoder, looked: Survey, *, frames: bool) -> Plan:
@@ -123,10 +136,16 @@ class Workshop:
         return plan(encoder, looked, frames=False, dtype=self.dtype)
 
     def _costs(
-        self, contestants: Sequence[Contestant], plans: Mapping[tuple[str, str], Plan]
+        self,
+        contestants: Sequence[Contestant],
+        surveys: Mapping[str, Survey],
+        plans: Mapping[tuple[str, str], Plan],
     ) -> list[Cost]:
-        """Measure the speed of every encoder that has work to do."""
+        """Measure the speed of every encoder that has work to do, and of every degradation."""
         items = []
+        slowness = {
+            name: degrading_slowness(looked.degradation) for name, looked in surveys.items()
+        }
         for contestant in contestants:
             own = {corpus: p for (name, corpus), p in plans.items() if name == contestant.name}
             missing = {corpus: self._missing_s(p) for corpus, p in own.items()}
@@ -136,11 +155,11 @@ class Workshop:
             items += [
                 Cost(
                     encoder=contestant.name,
-                    corpus=corpus,
+                    corpus=surveys[corpus].corpus.name,
                     clips=sum(len(shard) for shard in p.shards),
                     audio_s=sum(p.audio_s),
                     missing_s=missing[corpus],
-                    seconds=missing[corpus] / speed,
+                    seconds=missing[corpus] * (1 / speed + slowness[corpus]),
                     n_bytes=p.n_bytes,
                 )
                 for corpus, p in own.items()
@@ -152,34 +171,42 @@ class Workshop:
         return sum((planned.audio_s[s] for s in self.cache.entry(planned.key).missing()), 0.0)
 
     def _stored(
-        self, contestant: Contestant, looked: Survey, planned: Plan, residency: Residency
-    ) -> StoredFeatures:
-        """Complete a cache entry, with progress, and open it."""
+        self,
+        contestant: Contestant,
+        label: str,
+        asked: Mapping[str, tuple[Survey, Plan]],
+        residency: Residency,
+    ) -> dict[str, StoredFeatures]:
+        """Complete the cache entries that go by one label, with progress, and open them."""
         assert contestant.encoder
-        label = f"encode {looked.corpus.name} by {contestant.name}"
+        entries: dict[str, Entry] = {}
         with (
-            self.ledger.time(
-                "extract", encoder=contestant.name, corpus=looked.corpus.name
-            ) as stage,
+            self.ledger.time("extract", encoder=contestant.name, corpus=label) as stage,
             screen.progress(self.console, counted=False) as bar,
         ):
-            job = bar.add_task(label, total=sum(planned.audio_s))
-            entry = extract(
-                contestant.encoder,
-                looked,
-                planned,
-                self.cache,
-                device=str(self.device),
-                advance=lambda seconds: bar.advance(job, seconds),
+            seconds = sum(sum(planned.audio_s) for _, planned in asked.values())
+            job = bar.add_task(f"encode {label} by {contestant.name}", total=seconds)
+            for name, (looked, planned) in asked.items():
+                entries[name] = extract(
+                    contestant.encoder,
+                    looked,
+                    planned,
+                    self.cache,
+                    device=str(self.device),
+                    advance=partial(bar.advance, job),
+                )
+            bar.update(job, completed=seconds)  # parts add up to within rounding
+            stage.bytes = sum(entry.n_bytes() for entry in entries.values())
+        return {
+            name: StoredFeatures(
+                encoder=contestant.name,
+                layers=contestant.layers,
+                entry=entry,
+                shards=asked[name][1].shards,
+                residency=residency,
             )
-            stage.bytes = entry.n_bytes()
-        return StoredFeatures(
-            encoder=contestant.name,
-            layers=contestant.layers,
-            entry=entry,
-            shards=planned.shards,
-            residency=residency,
-        )
+            for name, entry in entries.items()
+        }
 
     def _exported(self, contestant: Contestant, looked: Survey) -> ExportedFeatures:
         """Open a folder of features that something else computed."""

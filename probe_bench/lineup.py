@@ -38,6 +38,11 @@ class Contestant:
     folder: Path | None = None
     has_frames: bool = True
 
+    @property
+    def frameless(self) -> str:
+        """Say why frames of it cannot be read."""
+        return f"{self.name} left out, it has one vector a clip and no frames"
+
 
 def line_up(
     references: Sequence[str], *, seed: int, baselines: bool, trust_code: bool

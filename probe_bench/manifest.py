@@ -25,7 +25,7 @@ from probe_bench.corpus import EVERY_TASK, Clip, Corpus, Segment
 from probe_bench.errors import CorpusError
 from probe_bench.recordings import make_clip
 
-__all__ = ["load_manifest", "manifest_paths"]
+__all__ = ["load_manifest", "manifest_labels", "manifest_paths"]
 
 _FIELDS = ("path", "id", "tags", "split", "phones", "phone_sequence")
 
@@ -61,9 +61,18 @@ def manifest_paths(manifest: Path) -> list[Path]:
     Raises:
         CorpusError: If the manifest is damaged or files are missing.
     """
+    return [path for path, _ in manifest_labels(manifest)]
+
+
+def manifest_labels(manifest: Path) -> list[tuple[Path, dict[str, str]]]:
+    """List the audio of a manifest of any name with its labels, in its order; no audio is read.
+
+    Raises:
+        CorpusError: If the manifest is damaged or files are missing.
+    """
     rows = _rows(manifest.read_bytes(), manifest)
     _refuse_missing([row["path"] for row in rows], manifest.parent, manifest)
-    return [manifest.parent / row["path"] for row in rows]
+    return [(manifest.parent / row["path"], _labels(row)) for row in rows]
 
 
 def _rows(data: bytes, manifest: Path) -> list[dict[str, str]]:
@@ -132,12 +141,17 @@ def _clip(row: Mapping[str, str], folder: Path, manifest: Path) -> Clip:
         folder,
         path,
         clip_id=clip_id,
-        labels={c: cell for c, cell in row.items() if cell and _is_label(c)},
+        labels=_labels(row),
         tags=_tags(row["tags"]) if "tags" in row else None,
         phones=_phones(folder / row["phones"], path) if row.get("phones") else None,
         phone_sequence=tuple(row["phone_sequence"].split()) if row.get("phone_sequence") else None,
         splits=_splits(row),
     )
+
+
+def _labels(row: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of a row that are known."""
+    return {column: cell for column, cell in row.items() if cell and _is_label(column)}
 
 
 def _is_label(column: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from probe_bench.config import RunConfig
+from probe_bench.degradations import Kind, named_kinds
 from probe_bench.gather import Workshop
 from probe_bench.jobs import Job
 from probe_bench.lineup import Contestant
@@ -32,11 +33,15 @@ def digest(
         "tasks": config.task,
         "probes": config.probe,
         "analyses": config.analysis,
+        "diagnostics": config.diagnostic,
         "seed": config.seed,
         "dtype": config.dtype,
         "encoders": [[c.name, c.fingerprint] for c in contestants],
         "corpora": [[name, looked.digest] for name, looked in surveys.items()],
     }
+    degradations = [[kind.name, kind.version] for kind in named_kinds(config.degrade)]
+    if degradations:  # runs without any keep the ids that they always had
+        record["degradations"] = degradations
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -65,6 +70,7 @@ def describe(
         "encoders": [_encoder_record(contestant) for contestant in contestants],
         "corpora": [_corpus_record(looked) for looked in surveys.values()],
         "tasks": [_task_record(job) for job in jobs],
+        "degradations": [_degradation_record(kind) for kind in named_kinds(config.degrade)],
         "notes": list(notes),
     }
 
@@ -107,6 +113,12 @@ def _corpus_record(looked: Survey) -> dict[str, Any]:
         "seconds": corpus.duration_s,
         "left_out": [asdict(left) for left in looked.left_out],
     }
+
+
+def _degradation_record(kind: Kind) -> dict[str, Any]:
+    """Return what was done to test clips."""
+    names = ("name", "summary", "axis", "scale", "severities", "version")
+    return {name: getattr(kind, name) for name in names}
 
 
 def _task_record(job: Job) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from probe_bench.confusions import confusions
 from probe_bench.encoder import Layer
+from probe_bench.geometry.results import Finding
 from probe_bench.lineup import Contestant
 from probe_bench.modulation.results import CurvePoint, Estimate, LayerModulation
 from probe_bench.rows import Row, file_name
@@ -19,6 +20,7 @@ from probe_bench.scoring import Predictions, Score
 __all__ = [
     "Stamp",
     "chance_rows",
+    "geometry_rows",
     "modulation_rows",
     "task_rows",
     "weight_rows",
@@ -36,7 +38,13 @@ class Stamp:
 
 
 def task_rows(
-    scores: Iterable[Score], contestant: Contestant, task: str, corpus: str, stamp: Stamp
+    scores: Iterable[Score],
+    contestant: Contestant,
+    task: str,
+    corpus: str,
+    stamp: Stamp,
+    *,
+    split: str = "test",
 ) -> Iterator[Row]:
     """Turn the scores of one encoder on one task into rows."""
     layers = {layer.name: layer for layer in contestant.layers}
@@ -44,10 +52,10 @@ def task_rows(
         yield Row(
             run_id=stamp.run_id,
             encoder=contestant.name,
-            **(_numbers(score) | _place(layers.get(score.layer))),
+            **(_numbers(score) | _place(layers.get(score.layer), score.layer)),
             corpus=corpus,
             task=task,
-            split="test",
+            split=split,
             role=contestant.role,
             censored=False,
             seed=stamp.seed,
@@ -155,6 +163,34 @@ def modulation_rows(
                 yield row(metric, _estimate(point), probe, f"mod_freq_hz={point.mod_freq_hz:.4g}")
 
 
+def geometry_rows(
+    found: Iterable[Finding], contestant: Contestant, corpus: str, stamp: Stamp
+) -> Iterator[Row]:
+    """Turn what the geometry analysis found of one encoder into rows."""
+    for finding in found:
+        yield Row(
+            run_id=stamp.run_id,
+            encoder=contestant.name,
+            **_place(finding.layer),
+            corpus=corpus,
+            task="geometry",
+            unit=finding.unit,
+            probe=finding.probe,
+            setting=finding.setting,
+            split="all",
+            metric=finding.metric,
+            value=finding.number.value,
+            ci_low=finding.number.low,
+            ci_high=finding.number.high,
+            n=finding.n,
+            n_groups=finding.n_groups,
+            chosen=False,
+            role=contestant.role,
+            censored=False,
+            seed=stamp.seed,
+        )
+
+
 def _reason(reason: str) -> str:
     """Say in the setting why a number is missing."""
     return f"reason={reason.replace(';', ',')}" if reason else ""
@@ -168,10 +204,10 @@ def _estimate(point: CurvePoint) -> Estimate:
 _NOWHERE: dict[str, Any] = {"layer": "", "depth": None, "dim": None, "frame_rate_hz": None}
 
 
-def _place(layer: Layer | None) -> dict[str, Any]:
-    """Return the columns that say where in the encoder a number was read."""
+def _place(layer: Layer | None, name: str = "") -> dict[str, Any]:
+    """Return the columns that say where in the encoder a number was read; no layer has a name only."""
     if layer is None:
-        return _NOWHERE | {"layer": "best"}
+        return _NOWHERE | {"layer": name}
     return {
         "layer": layer.name,
         "depth": layer.depth,

@@ -43,7 +43,7 @@ class Row:
         dim: Feature dimensions of the layer.
         frame_rate_hz: Frames per second of the layer.
         corpus: Corpus name.
-        task: Task name, or the analysis (`modulation`).
+        task: Task name, or the analysis (`modulation`, `geometry`).
         unit: `clip`, `frame` or `trial` (verification pairs).
         probe: As in `probe-bench list probes`, `majority`, or the estimator of an analysis.
         setting: `key=value` pairs joined by `;`, e.g. `l2=0.01` or `mod_freq_hz=4`.

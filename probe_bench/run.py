@@ -1,38 +1,30 @@
 """One run: corpora, features, probes and analyses, and the folder they are written to."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from probe_bench import screen
-from probe_bench.agenda import Agenda, make_agenda
+from probe_bench.agenda import make_agenda
 from probe_bench.budget import probing_seconds
 from probe_bench.cache import Cache, default_root
 from probe_bench.config import RunConfig
-from probe_bench.contrasts import Scored, contrasts
-from probe_bench.evaluate import chance_scores, evaluate
-from probe_bench.features import Features, Subset
+from probe_bench.degradations import named_kinds
+from probe_bench.degraded import degraded_tests
 from probe_bench.folders import make_folder
 from probe_bench.gather import Workshop, pick_device
-from probe_bench.jobs import Job, divide
+from probe_bench.geometry.stage import map_geometry
+from probe_bench.jobs import divide
+from probe_bench.leaks.stage import find_leaks
+from probe_bench.leaks.table import write_leaks
 from probe_bench.ledger import Ledger
-from probe_bench.lineup import Contestant, line_up
-from probe_bench.modulation.analysis import measure
-from probe_bench.modulation.reference import Reference
+from probe_bench.lineup import line_up
+from probe_bench.modulation.stage import measure_modulation
+from probe_bench.probing import Probing
 from probe_bench.record import describe, digest
-from probe_bench.results import (
-    Stamp,
-    chance_rows,
-    modulation_rows,
-    task_rows,
-    weight_rows,
-    write_confusions,
-    write_predictions,
-)
-from probe_bench.rows import Comparison, Row, write_comparisons, write_rows
-from probe_bench.survey import Survey
+from probe_bench.results import Stamp
+from probe_bench.rows import write_comparisons, write_rows
 
 __all__ = ["run"]
 
@@ -50,6 +42,7 @@ def run(config: RunConfig, console: Console) -> Path:
     Raises:
         UserError: If something that was asked for cannot be had; nothing cached is lost.
     """
+    kinds = named_kinds(config.degrade)
     make_folder(config.out)  # before any work: it may not be writable
     shop = Workshop(
         cache=Cache(config.cache or default_root()),
@@ -66,25 +59,49 @@ def run(config: RunConfig, console: Console) -> Path:
             trust_code=config.trust_code,
         )
         agenda = make_agenda(config, shop.cache.root)
-    surveys = shop.look_over(agenda.corpora, contestants, skip_bad=config.skip_bad)
+    surveys = shop.look_over(
+        agenda.corpora, contestants, skip_bad=config.skip_bad, fingerprints=bool(agenda.tasks)
+    )
     jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
+    leaks = find_leaks(jobs, surveys, shop, refuse=config.refuse_leaks)
     measured = [surveys[name].corpus for _, name in agenda.analyses]
-    console.print(screen.probing(probing_seconds(jobs, measured, contestants, shop.device)))
-    features = shop.gather(contestants, surveys, agenda.needs_frames)
+    expected_s = probing_seconds(jobs, measured, contestants, shop.device, agenda.diagnostics)
+    console.print(screen.probing(expected_s))
+    tests_under = degraded_tests(kinds, jobs, surveys, config.seed)
+    features = shop.gather(
+        contestants,
+        surveys | {name: test.survey for name, test in tests_under.items()},
+        lambda name: (
+            tests_under[name].has_frames if name in tests_under else agenda.needs_frames(name)
+        ),
+    )
     run_id = digest(config, contestants, surveys)
     stamp = Stamp(run_id=run_id, seed=config.seed)
     out = _fresh(config.out)
     notes: dict[str, None] = {}  # a set that keeps its order
-    tests: list[Comparison] = []
+    probing = Probing(
+        contestants=contestants,
+        features=features,
+        tests_under=tests_under.values(),
+        diagnostics=agenda.diagnostics,
+        stamp=stamp,
+        shop=shop,
+        out=out,
+        notes=notes,
+    )
+    analysed = (contestants, surveys, features, stamp, shop, notes)
     rows = [
-        *_probe(jobs, contestants, features, stamp, shop, notes, tests, out),
-        *_analyse(agenda, contestants, surveys, features, stamp, shop, notes),
+        *probing.rows(jobs),
+        *measure_modulation(agenda.analysed("modulation"), *analysed),
+        *map_geometry(agenda.analysed("geometry"), *analysed),
     ]
     write_rows(rows, out / "results.csv")
-    write_comparisons(tests, out / "comparisons.csv")
+    write_comparisons(probing.comparisons, out / "comparisons.csv")
+    write_leaks(leaks.leaks, out / "leaks.csv")
     for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     record = describe(config, run_id, contestants, surveys, jobs, tuple(notes), shop)
+    record["leaks"] = leaks.record()
     (out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
     return out
 
@@ -93,87 +110,8 @@ def _fresh(out: Path) -> Path:
     """Clear what an earlier run left in the folder."""
     for folder in ("predictions", "confusions"):
         (out / folder).mkdir(exist_ok=True)
-    tables = [out / name for name in ("results.csv", "comparisons.csv", "run.json")]
+    tables = [out / name for name in ("results.csv", "comparisons.csv", "leaks.csv", "run.json")]
     units = [*(out / "predictions").glob("*.csv.gz"), *(out / "confusions").glob("*.csv")]
     for old in [*units, *tables]:
         old.unlink(missing_ok=True)
     return out
-
-
-def _probe(
-    jobs: Sequence[Job],
-    contestants: Sequence[Contestant],
-    features: Mapping[tuple[str, str], Features],
-    stamp: Stamp,
-    shop: Workshop,
-    notes: dict[str, None],
-    tests: list[Comparison],
-    out: Path,
-) -> Iterator[Row]:
-    """Score every encoder on every task, write its predictions, and test the differences."""
-    if not jobs:
-        return
-    with screen.progress(shop.console) as bar:
-        progress = bar.add_task("probe", total=len(jobs) * len(contestants))
-        for job in jobs:
-            names = (job.task.name, job.corpus.name)
-            notes.update(_said(job, (note for fold in job.folds for note in fold.notes)))
-            chance = chance_scores(job.task, job.corpus, job.folds, stamp.seed)
-            yield from chance_rows(chance, *names, stamp)
-            scored = [Scored(contestant=None, scores=chance)]
-            for contestant in contestants:
-                bar.update(progress, description=f"probe {job.task.name} by {contestant.name}")
-                if job.task.unit == "frame" and not contestant.has_frames:
-                    notes.update(_said(job, [_frameless(contestant)]))
-                    bar.advance(progress)
-                    continue
-                own = Subset(features[contestant.name, job.corpus.name], job.clips)
-                with shop.ledger.time(
-                    "probe", encoder=contestant.name, corpus=job.corpus.name, task=job.task.name
-                ):
-                    found = evaluate(job.task, job.corpus, job.folds, own, stamp.seed)
-                notes.update(_said(job, found.notes))
-                yield from task_rows(found.scores, contestant, *names, stamp)
-                yield from weight_rows(found.predictions, contestant, *names, stamp)
-                scored.append(Scored(contestant=contestant, scores=found.scores))
-                write_predictions(found.predictions, contestant.name, *names, out / "predictions")
-                write_confusions(found.predictions, contestant.name, *names, out / "confusions")
-                bar.advance(progress)
-            tests += contrasts(scored, *names, stamp)
-
-
-def _said(job: Job, notes: Iterable[str]) -> dict[str, None]:
-    """Say of each note which task it is about."""
-    return {f"{job.task.name} on {job.corpus.name}: {note}": None for note in notes}
-
-
-def _frameless(contestant: Contestant) -> str:
-    return f"{contestant.name} left out, it has one vector a clip and no frames"
-
-
-def _analyse(
-    agenda: Agenda,
-    contestants: Sequence[Contestant],
-    surveys: Mapping[str, Survey],
-    features: Mapping[tuple[str, str], Features],
-    stamp: Stamp,
-    shop: Workshop,
-    notes: dict[str, None],
-) -> Iterator[Row]:
-    """Measure how fast every layer may change."""
-    if not agenda.analyses:
-        return
-    with screen.progress(shop.console) as bar:
-        progress = bar.add_task("modulation", total=len(agenda.analyses) * len(contestants))
-        for _, name in agenda.analyses:
-            reference = Reference(surveys[name].corpus)
-            for contestant in contestants:
-                bar.update(progress, description=f"modulation of {contestant.name}")
-                if not contestant.has_frames:
-                    notes[f"modulation on {name}: {_frameless(contestant)}"] = None
-                    bar.advance(progress)
-                    continue
-                with shop.ledger.time("modulation", encoder=contestant.name, corpus=name):
-                    found = measure(features[contestant.name, name], reference, seed=stamp.seed)
-                yield from modulation_rows(found, contestant, name, stamp)
-                bar.advance(progress)

@@ -1,5 +1,6 @@
 """From predictions to scores: metric, clustered interval, and the record to score again from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,13 +8,14 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from probe_bench import metrics
-from probe_bench.bootstrap import cluster_weights, interval
+from probe_bench.bootstrap import cluster_weights, intervals
+from probe_bench.metrics import BIASED, SCALES
+from probe_bench.replicates import Resamples, replicates
 from probe_bench.task import Metric
 
-__all__ = ["Predictions", "Score", "plain_value", "score"]
+__all__ = ["Predictions", "Score", "cautions", "plain_value", "score"]
 
-_ELEMENTS_IN_FLIGHT = 1 << 22  # resamples x units held at once (32 MB of float64)
+FEWEST_GROUPS, FEWEST_MEMBERS = 8, 50  # below, coverage is unknown; that of `map` too low
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class Score:
         probe: Name of the probe, or `majority`.
         setting: `key=value` pairs joined by `;`.
         unit: `clip`, `frame` or `trial`.
-        metric: Name of the metric.
+        metric: Name of the metric, or of an area under it (`robustness`).
         value: The number, None where it could not be measured.
         ci_low: Lower end of the 95 % interval.
         ci_high: Upper end.
@@ -41,7 +43,7 @@ class Score:
     probe: str
     setting: str
     unit: str
-    metric: Metric
+    metric: str
     value: float | None
     ci_low: float | None
     ci_high: float | None
@@ -72,6 +74,7 @@ class Predictions:
         predicted: The same with a leading layer axis, scores in place of membership and flags.
         layer_weights: Names and weights of the layers in a weighted sum.
         notes: What the reader of the scores should know.
+        further: `predicted` by the same probes from further features of the same units.
     """
 
     probe: str
@@ -89,38 +92,7 @@ class Predictions:
     predicted: Shaped[np.ndarray, "layers units ..."]
     layer_weights: tuple[tuple[str, float], ...] = ()
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Resamples:
-    """Cluster of each unit (two for a trial) and how often each cluster stands in each row."""
-
-    cluster: Int[Tensor, " units"]
-    other: Int[Tensor, " units"] | None
-    weights: Float[Tensor, "rows clusters"]
-
-    def unit_weights(self, rows: slice) -> Float[Tensor, "some units"]:
-        """Weight of each unit.
-
-        A resample that draws clusters a and b w_a and w_b times holds w_a w_b copies of the trials
-        between them. Trials within a cluster come w_a times: copies of one cluster are taken as
-        different ones, and there are no trials between a cluster and its own copy.
-        """
-        first = self.weights[rows][:, self.cluster]
-        if self.other is None:
-            return first
-        return torch.where(
-            self.cluster == self.other, first, first * self.weights[rows][:, self.other]
-        )
-
-    def cluster_sums(
-        self, values: Float[Tensor, " units"], column: Int[Tensor, " units"], n_columns: int
-    ) -> Float[Tensor, "clusters columns"]:
-        """Sum values over the units of each cluster and column."""
-        n_clusters = self.weights.shape[1]
-        place = self.cluster * n_columns + column
-        flat = torch.bincount(place, values, minlength=n_clusters * n_columns)
-        return flat.view(n_clusters, n_columns)
+    further: tuple[Shaped[np.ndarray, "layers units ..."], ...] = ()
 
 
 def score(
@@ -134,31 +106,73 @@ def score(
     """Score every layer by the named metrics, with intervals on shared resamples."""
     clusters, cluster, other = _clusters(predictions)
     weights = cluster_weights(seed, corpus, task, clusters)
-    resamples = _Resamples(cluster=cluster, other=other, weights=weights)
+    resamples = Resamples.of(weights, cluster, other)
+    found = replicates(names, predictions.targets, predictions.predicted, resamples)
     scores = []
     for metric in names:
-        for row, layer in enumerate(predictions.layers):
-            replicates = _replicates(
-                metric, predictions.targets, predictions.predicted[row], resamples
+        bounds = intervals(
+            found[metric],
+            len(clusters),
+            SCALES[metric],
+            biased=metric in BIASED,
+        )
+        scores += [
+            Score(
+                layer=layer,
+                probe=predictions.probe,
+                setting=predictions.settings[row],
+                unit=predictions.unit,
+                metric=metric,
+                value=own.value,
+                ci_low=own.low,
+                ci_high=own.high,
+                n=len(predictions.clip_ids),
+                n_groups=len(clusters),
+                chosen=predictions.chosen[row],
+                replicates=found[metric][row],
             )
-            found = interval(replicates, len(clusters))
-            scores.append(
-                Score(
-                    layer=layer,
-                    probe=predictions.probe,
-                    setting=predictions.settings[row],
-                    unit=predictions.unit,
-                    metric=metric,
-                    value=found.value,
-                    ci_low=found.low,
-                    ci_high=found.high,
-                    n=len(predictions.clip_ids),
-                    n_groups=len(clusters),
-                    chosen=predictions.chosen[row],
-                    replicates=replicates,
-                )
-            )
+            for row, (layer, own) in enumerate(zip(predictions.layers, bounds, strict=True))
+        ]
     return scores
+
+
+def cautions(scores: Sequence[Score], predictions: Sequence[Predictions]) -> list[str]:
+    """Say where the intervals are less sure than they look (coverage: `benchmarks/coverage.py`)."""
+    notes = []
+    groups = min((score.n_groups for score in scores), default=FEWEST_GROUPS)
+    if groups == 1:
+        notes.append("no intervals: all units belong to one group")
+    elif groups < FEWEST_GROUPS:
+        notes.append(
+            f"intervals rest on {groups} groups; their coverage is known from {FEWEST_GROUPS}"
+        )
+    at_edge = {s.metric for s in scores if s.value in (0, 1) and s.ci_low != s.ci_high}
+    notes += [
+        f"{metric} of 0 or 1: all groups are alike, so its interval is a bound by their number "
+        "and its differences look surer than they are"
+        for metric in sorted(at_edge)
+    ]
+    return [*notes, *dict.fromkeys(note for made in predictions for note in _uneven(made))]
+
+
+def _uneven(made: Predictions) -> list[str]:
+    """Say what the labels alone do to intervals: few members of a class, trials of few groups."""
+    if made.targets.ndim == 2:
+        members = int(np.median(made.targets.sum(0)))
+        few = members < FEWEST_MEMBERS
+        said = f"{members} members a class: intervals of map hold the truth some 92 % of the time"
+        return [said] if few else []
+    if made.other_clusters is None:
+        return []
+    counts = np.unique(made.clusters[made.targets], return_counts=True)[1].astype(float)
+    even = counts.sum() ** 2 / (counts**2).sum()  # as many equal groups would weigh (Kish)
+    if even >= len(counts) / 2:
+        return []
+    said = (
+        f"{made.probe}: a few of {len(counts)} groups hold most of the target trials (as if "
+        f"{even:.0f} had all); its intervals hold the truth some 90 % of the time"
+    )
+    return [said]
 
 
 def plain_value(
@@ -167,9 +181,9 @@ def plain_value(
     predicted: Shaped[np.ndarray, "units ..."],
 ) -> float:
     """Return the metric without resampling; NaN where undefined."""
-    cluster = torch.zeros(len(targets), dtype=torch.long)
-    once = _Resamples(cluster=cluster, other=None, weights=torch.ones(1, 1, dtype=torch.float64))
-    return float(_replicates(metric, targets, predicted, once)[0])
+    together = torch.zeros(len(targets), dtype=torch.long)
+    once = Resamples.of(torch.ones(1, 1, dtype=torch.float64), together)
+    return float(replicates((metric,), targets, predicted[None], once)[metric][0, 0])
 
 
 def _clusters(
@@ -180,71 +194,3 @@ def _clusters(
     names, index = np.unique(both, return_inverse=True)
     place = torch.from_numpy(index)
     return names.tolist(), place[: len(first)], None if second is None else place[len(first) :]
-
-
-def _replicates(
-    metric: Metric,
-    targets: Shaped[np.ndarray, "units ..."],
-    predicted: Shaped[np.ndarray, "units ..."],
-    resamples: _Resamples,
-) -> Float[Tensor, " rows"]:
-    match metric:
-        case "accuracy":
-            hits = torch.from_numpy((predicted == targets).astype(np.float64))
-            return _ratio(hits, torch.ones_like(hits), resamples)
-        case "uar":
-            return _mean_recall(targets, predicted, resamples)
-        case "per":
-            errors = metrics.phone_errors(targets.tolist(), predicted.tolist())
-            phones = [len(str(reference).split()) for reference in targets]
-            return _ratio(
-                torch.from_numpy(errors.astype(np.float64)),
-                torch.tensor(phones, dtype=torch.float64),
-                resamples,
-            )
-        case "eer":
-            return _ranked(
-                metrics.equal_error_rate, targets[:, None], predicted[:, None], resamples
-            )
-        case "map":
-            return _ranked(metrics.average_precision, targets, predicted, resamples)
-        case "macro_auc":
-            return _ranked(metrics.roc_auc, targets, predicted, resamples)
-
-
-def _ratio(
-    numerator: Float[Tensor, " units"], denominator: Float[Tensor, " units"], resamples: _Resamples
-) -> Float[Tensor, " rows"]:
-    only = torch.zeros_like(resamples.cluster)
-    top = resamples.cluster_sums(numerator, only, 1)[:, 0]
-    bottom = resamples.cluster_sums(denominator, only, 1)[:, 0]
-    return metrics.ratio(top, bottom, resamples.weights)
-
-
-def _mean_recall(
-    targets: Int[np.ndarray, " units"], predicted: Int[np.ndarray, " units"], resamples: _Resamples
-) -> Float[Tensor, " rows"]:
-    target = torch.from_numpy(targets.astype(np.int64))
-    hits = torch.from_numpy((predicted == targets).astype(np.float64))
-    n_classes = int(target.max()) + 1
-    correct = resamples.cluster_sums(hits, target, n_classes)
-    count = resamples.cluster_sums(torch.ones_like(hits), target, n_classes)
-    return metrics.mean_recall(correct, count, resamples.weights)
-
-
-def _ranked(
-    metric: metrics.Ranked,
-    targets: Shaped[np.ndarray, "units classes"],
-    predicted: Float[np.ndarray, "units classes"],
-    resamples: _Resamples,
-) -> Float[Tensor, " rows"]:
-    """Mean over classes of a metric that sorts units, in blocks of resamples."""
-    scores, member = torch.from_numpy(predicted), torch.from_numpy(targets.astype(bool))
-    rows = max(1, _ELEMENTS_IN_FLIGHT // len(targets))
-    blocks = []
-    for start in range(0, len(resamples.weights), rows):
-        weights = resamples.unit_weights(slice(start, start + rows))
-        columns = range(member.shape[1])
-        values = torch.stack([metric(scores[:, k], member[:, k], weights) for k in columns])
-        blocks.append(torch.nanmean(values, 0))
-    return torch.cat(blocks)

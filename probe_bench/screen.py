@@ -12,10 +12,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from probe_bench.budget import Cost
 
-__all__ = ["costs", "human_bytes", "human_seconds", "probing", "progress"]
+__all__ = ["costs", "human_bytes", "human_seconds", "leaks", "probing", "progress"]
 
 
 def progress(console: Console, *, counted: bool = True) -> Progress:
@@ -53,6 +54,18 @@ def costs(items: Sequence[Cost], cache_root: str) -> Table:
 def probing(seconds: float) -> str:
     """Say how long probes and analyses will take."""
     return f"expected: about {human_seconds(seconds)} to probe and analyse"
+
+
+def leaks(lines: Sequence[str], coverage: str) -> Text:
+    """Say what test parts share with train and valid, loudly, or that they share nothing."""
+    if not lines:
+        return Text(f"leaks: no test audio in train or valid ({coverage})")
+    return Text("\n").join(
+        [
+            *(Text.assemble(("LEAK ", "bold red"), line) for line in lines),
+            Text(f"all of them stand in leaks.csv ({coverage}); --refuse-leaks stops here"),
+        ]
+    )
 
 
 def human_seconds(seconds: float) -> str:

@@ -2,14 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from probe_bench.audio import read
 from probe_bench.corpus import Clip, Corpus
+from probe_bench.degradations import Degradation
 from probe_bench.errors import AudioError, CorpusError
+from probe_bench.leaks.fingerprint import Fingerprint, fingerprint
 
 __all__ = ["LeftOut", "Survey", "survey"]
 
@@ -31,12 +33,35 @@ class Survey:
         n_samples: Length of each usable clip at its file's own rate, and that rate in Hz.
         digest: sha256 over the audio bytes and labels of the usable clips.
         left_out: The clips that are not used, with reasons.
+        prints: Fingerprint of each usable clip, if they were asked for.
+        degradation: What is done to every clip before an encoder hears it.
     """
 
     corpus: Corpus
     n_samples: tuple[tuple[int, int], ...]
     digest: str
     left_out: tuple[LeftOut, ...]
+    prints: tuple[Fingerprint, ...] = ()
+    degradation: Degradation | None = None
+
+    def part(self, clips: Sequence[int], name: str, degradation: Degradation) -> "Survey":
+        """Return some of the clips, degraded, as a survey of their own.
+
+        Args:
+            clips: Their numbers.
+            name: Name of the part.
+            degradation: What is done to them.
+        """
+        which = json.dumps([self.digest, list(clips)])
+        return Survey(
+            corpus=replace(
+                self.corpus, name=name, clips=tuple(self.corpus.clips[i] for i in clips)
+            ),
+            n_samples=tuple(self.n_samples[i] for i in clips),
+            digest=hashlib.sha256(which.encode()).hexdigest(),
+            left_out=(),
+            degradation=degradation,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +71,7 @@ class _Seen:
     n_samples: int
     rate_hz: int
     digest: str
+    print: Fingerprint | None
 
 
 def survey(
@@ -53,6 +79,7 @@ def survey(
     *,
     skip_bad: bool,
     shortest_s: float = 0.0,
+    fingerprints: bool = False,
     threads: int = 4,
     advance: Callable[[], object] = lambda: None,
 ) -> Survey:
@@ -62,6 +89,7 @@ def survey(
         corpus: Clips to look at.
         skip_bad: Leave unusable clips out; otherwise the first one is an error.
         shortest_s: Least length that every encoder of the run can take.
+        fingerprints: Whether to make fingerprints while the audio is at hand.
         threads: Files decoded at once.
         advance: Called after each clip, for a progress bar.
 
@@ -72,7 +100,7 @@ def survey(
 
     def look(clip: Clip) -> _Seen | AudioError:
         try:
-            return _look(clip.path, shortest_s)
+            return _look(clip.path, shortest_s, fingerprints=fingerprints)
         except AudioError as error:
             return error
         finally:
@@ -99,10 +127,11 @@ def survey(
         left_out=tuple(
             LeftOut(clip=clip.id, reason=_reason(clip.path, error)) for clip, error in bad
         ),
+        prints=tuple(found.print for _, found in good if found.print is not None),
     )
 
 
-def _look(path: Path, shortest_s: float) -> _Seen:
+def _look(path: Path, shortest_s: float, *, fingerprints: bool) -> _Seen:
     """Decode one file and hash its bytes."""
     samples, rate_hz = read(path)
     if len(samples) < shortest_s * rate_hz:
@@ -112,7 +141,8 @@ def _look(path: Path, shortest_s: float) -> _Seen:
         )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _Seen(n_samples=len(samples), rate_hz=rate_hz, digest=digest)
+    made = fingerprint(samples, rate_hz) if fingerprints else None
+    return _Seen(n_samples=len(samples), rate_hz=rate_hz, digest=digest, print=made)
 
 
 def _reason(path: Path, error: AudioError) -> str:

@@ -68,7 +68,7 @@ def new_sheet(
     legend: Sequence[Entry],
     *,
     bottom_in: float = 0.6,
-    height_in: float = PLOT_HEIGHT_IN,
+    plot_in: float = PLOT_HEIGHT_IN,
 ) -> Sheet:
     """Lay out empty panels, two to a row, under a legend.
 
@@ -77,9 +77,9 @@ def new_sheet(
         n_panels: At least one.
         legend: Shared by all panels.
         bottom_in: Room for ticks and label of the horizontal axis.
-        height_in: Height of the axes.
+        plot_in: Height of the plot itself.
     """
-    cell_height_in = TOP_IN + height_in + bottom_in
+    cell_height_in = TOP_IN + plot_in + bottom_in
     columns = min(2, n_panels)
     rows = math.ceil(n_panels / columns)
     width_in = columns * CELL_WIDTH_IN
@@ -92,7 +92,7 @@ def new_sheet(
         left_in = (index % columns) * CELL_WIDTH_IN
         top_in = legend_in + (index // columns) * cell_height_in
         box_in = (left_in, top_in, CELL_WIDTH_IN, cell_height_in)
-        axes = figure.add_axes(_inner(box_in, (width_in, sheet_in), height_in))
+        axes = figure.add_axes(_inner(box_in, width_in, sheet_in, plot_in))
         axes.set_gid(f"cell-{index}")
         cells.append(Cell(axes=axes, box_pt=_points(box_in)))
     if legend:
@@ -101,15 +101,15 @@ def new_sheet(
 
 
 def _inner(
-    box_in: tuple[float, float, float, float], sheet_in: tuple[float, float], height_in: float
+    box_in: tuple[float, float, float, float], width_in: float, height_in: float, plot_in: float
 ) -> tuple[float, float, float, float]:
     """Axes rectangle of a cell, in figure fractions from the bottom left."""
     left, top, width, _ = box_in
     return (
-        (left + LEFT_IN) / sheet_in[0],
-        1 - (top + TOP_IN + height_in) / sheet_in[1],
-        (width - LEFT_IN - RIGHT_IN) / sheet_in[0],
-        height_in / sheet_in[1],
+        (left + LEFT_IN) / width_in,
+        1 - (top + TOP_IN + plot_in) / height_in,
+        (width - LEFT_IN - RIGHT_IN) / width_in,
+        plot_in / height_in,
     )
 
 

@@ -92,7 +92,7 @@ def confusion_maps(found: Sequence[Confusions], name: str) -> Sheet | None:
     kept = [(each, labels) for each in found if (labels := _labels(each.pairs))]
     if not kept:
         return None
-    sheet = new_sheet(name, len(kept), [], bottom_in=0.62, height_in=2.55)
+    sheet = new_sheet(name, len(kept), [], bottom_in=0.62, plot_in=2.55)
     for (each, labels), cell in zip(kept, sheet.cells, strict=True):
         of = f" · {shorten(each.name, 18)}" if several else ""
         title = f"{each.panel.task} · {each.panel.corpus} · {each.panel.probe}{of}"

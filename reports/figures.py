@@ -25,6 +25,7 @@ from probe_bench.reports.tables import (
 )
 
 __all__ = [
+    "draw_chance",
     "draw_series",
     "legend_entries",
     "logmel_look",
@@ -123,7 +124,7 @@ def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame, tests: pd.DataFram
         if few:
             _outline_alike(axes, rows, name, look, text, told_of(tests, panel, rows, name).alike)
         _ring_chosen(axes, rows, name, look, text)
-    _draw_chance(axes, chance_score(table, panel), text)
+    draw_chance(axes, chance_score(table, panel), text)
     draw_layer_axis(axes, rows, shown)
     if all(layer_rows(rows, name).empty for name in shown):
         axes.set_xticks([])
@@ -133,7 +134,7 @@ def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame, tests: pd.DataFram
     return _describe(rows, list(shown), text)
 
 
-def _draw_chance(axes: Axes, chance: Score | None, text: MetricText) -> None:
+def draw_chance(axes: Axes, chance: Score | None, text: MetricText) -> None:
     """Draw the level of guessing, or say where it is if it would squeeze the curves."""
     if chance is None:
         return

@@ -13,11 +13,15 @@ from probe_bench.folders import make_folder
 from probe_bench.reports.canvas import Sheet
 from probe_bench.reports.confusions import confusion_maps, read_confusions
 from probe_bench.reports.figures import task_curves
+from probe_bench.reports.geometry import geometry_curves, likeness
+from probe_bench.reports.meaning import MEANING, meaning_sheets
 from probe_bench.reports.modulation import cutoff_curves, spectra
 from probe_bench.reports.record import FILTERS, Record, read_record
+from probe_bench.reports.robustness import degradation_curves, robustness_groups
 from probe_bench.reports.style import FEW, house_style
 from probe_bench.reports.svg import inline_panels, save_sheet, swatch
 from probe_bench.reports.tables import (
+    degraded,
     distinct,
     headline_panels,
     join_comparisons,
@@ -86,11 +90,15 @@ def _sheets(
         "measures": task_curves(
             table, others, "other_measures_by_layer", tests=tests, by_probe=True
         ),
+        **meaning_sheets(table, tests),
         "weights": weight_curves(table, "layer_weights"),
         "confusions": confusion_maps(read_confusions(folders, table), "confusions"),
         "cutoff": cutoff_curves(table, "support_cutoff_by_layer"),
         "gain": spectra(table, "support_gain", "support_gain"),
         "speed": spectra(table, "speed_psd", "output_speed"),
+        "geometry": geometry_curves(table, "geometry_by_layer"),
+        "likeness": likeness(table, "cka_between_layers"),
+        "robustness": degradation_curves(table, "score_by_severity"),
     }
     return {role: sheet for role, sheet in drawn.items() if sheet is not None}
 
@@ -125,7 +133,10 @@ def _page(
             findings=findings(table, tests),
             headlines=headline_groups(table, tests),
             tested=not tests.empty,
+            robustness=robustness_groups(table, tests),
+            n_degraded=int(degraded(shown).sum()),
             sheets=plates,
+            meaning=any(role in plates for role in MEANING),
             columns=COLUMNS,
             filters=filters(rows),
             rows=rows,

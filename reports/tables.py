@@ -11,12 +11,15 @@ import pandas as pd
 
 from probe_bench.errors import UserError
 from probe_bench.reports.comparisons import Told, told
-from probe_bench.reports.metrics import Score
+from probe_bench.reports.metrics import Score, is_diagnostic
 from probe_bench.rows import COLUMNS, read_comparisons, read_rows
 
 __all__ = [
     "ANALYSIS",
     "BEST",
+    "DEGRADED",
+    "GEOMETRY",
+    "PAIRS",
     "SPECTRA",
     "TWIN_PREFIX",
     "WEIGHT",
@@ -25,7 +28,9 @@ __all__ = [
     "best",
     "chance_score",
     "corpora",
+    "degraded",
     "distinct",
+    "distinct_panels",
     "headline_panels",
     "headlines",
     "join_comparisons",
@@ -35,6 +40,7 @@ __all__ = [
     "panels",
     "score_of",
     "setting_number",
+    "setting_text",
     "spectrum",
     "subjects",
     "told_of",
@@ -42,10 +48,13 @@ __all__ = [
 ]
 
 ANALYSIS = "modulation"
+GEOMETRY = "geometry"
 BEST = "best"
+DEGRADED = "test+"
 TWIN_PREFIX = "random:"
 WEIGHT = "layer_weight"
 SPECTRA = ("support_gain", "speed_psd")
+PAIRS = ("cka", "svcca", "pwcca")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,11 +176,21 @@ def corpora(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table["corpus"].unique()]
 
 
+def degraded(rows: pd.DataFrame) -> pd.Series:
+    """Rows of degraded test audio (split `test+KIND`): scores, areas and shares."""
+    return rows["split"].str.startswith(DEGRADED)
+
+
 def panels(table: pd.DataFrame) -> list[Panel]:
-    """Everything the tasks measured, in the order of the rows."""
+    """Everything the tasks measured of audio as recorded, in the order of the rows, but diagnostics."""
+    return [panel for panel in distinct_panels(table) if not is_diagnostic(panel.metric)]
+
+
+def distinct_panels(table: pd.DataFrame) -> list[Panel]:
+    """Every task, corpus, probe and metric of audio as recorded, diagnostics among them."""
     columns = ["task", "corpus", "probe", "metric"]
-    scored = (table["task"] != ANALYSIS) & (table["metric"] != WEIGHT)
-    tasks = table[scored & (table["role"] != "chance")]
+    measured = ~table["task"].isin([ANALYSIS, GEOMETRY]) & ~degraded(table)
+    tasks = table[measured & (table["metric"] != WEIGHT) & (table["role"] != "chance")]
     distinct = tasks[columns].drop_duplicates()
     return [
         Panel(task=task, corpus=corpus, probe=probe, metric=metric)
@@ -205,7 +224,7 @@ def best(rows: pd.DataFrame, name: str) -> tuple[str, Score, pd.Series] | None:
     layer = str(picked["layer"].iloc[0]) if len(picked) == 1 else ""
     if not named.empty:
         row = named.iloc[0]
-        return _setting(row, "layer") or layer, score_of(row), row
+        return setting_text(str(row["setting"]), "layer") or layer, score_of(row), row
     return (layer, score_of(picked.iloc[0]), picked.iloc[0]) if len(picked) == 1 else None
 
 
@@ -335,11 +354,12 @@ def setting_number(setting: str, key: str) -> float:
     return math.nan
 
 
-def _setting(row: pd.Series, key: str) -> str:
-    pairs = dict(pair.partition("=")[::2] for pair in str(row["setting"]).split(";"))
+def setting_text(setting: str, key: str) -> str:
+    """Text behind `key=` in a `setting` cell; empty if it is not there."""
+    pairs = dict(pair.partition("=")[::2] for pair in setting.split(";"))
     return pairs.get(key, "")
 
 
 def _tested(rows: pd.DataFrame) -> pd.Series:
-    """Rows scored on data that neither trained nor picked anything."""
-    return ~rows["split"].isin(["train", "valid"])
+    """Rows scored on data that neither trained nor picked anything, and as it was recorded."""
+    return ~rows["split"].isin(["train", "valid"]) & ~degraded(rows)

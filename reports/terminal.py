@@ -10,7 +10,7 @@ from rich.text import Text
 
 from probe_bench.reports.comparisons import basis
 from probe_bench.reports.metrics import metric_text
-from probe_bench.reports.tables import ANALYSIS, name_series, subjects
+from probe_bench.reports.tables import ANALYSIS, GEOMETRY, name_series, subjects
 from probe_bench.reports.views import Baseline, HeadlineGroup, headline_groups
 from probe_bench.reports.wording import cutoff_span
 
@@ -42,6 +42,8 @@ def summary(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> Group:
         parts += [_scores(groups), Text(legend(tests), style="dim")]
     if (table["task"] == ANALYSIS).any():
         parts.append(_cutoffs(table))
+    if (table["task"] == GEOMETRY).any() and not parts:
+        parts.append(Text("No scores: geometry alone was measured, see the report."))
     return Group(*(parts or [Text("No result rows.")]))
 
 

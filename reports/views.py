@@ -7,8 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from probe_bench.reports.metrics import MetricText, metric_text
-from probe_bench.reports.tables import BEST, SPECTRA, Headline, headlines, score_of
+from probe_bench.reports.metrics import MetricText, is_curve, metric_text
+from probe_bench.reports.tables import (
+    BEST,
+    PAIRS,
+    SPECTRA,
+    Headline,
+    degraded,
+    headlines,
+    score_of,
+)
 from probe_bench.reports.wording import Verdict, verdict
 
 __all__ = [
@@ -159,11 +167,13 @@ def _baseline(headline: Headline, role: str, text: MetricText) -> Baseline | Non
 
 
 def table_rows(table: pd.DataFrame) -> tuple[list[TableRow], int]:
-    """Return all rows but the points of the spectra, and how many of those there are.
+    """Return all rows but points of spectra and curves and pairs of layers, and how many of those there are.
 
-    The row of the layer `best` repeats the picked layer, so it shows only if that is not there.
+    The row of the layer `best` repeats the picked layer, so it shows only if that is not there; what
+    was read from degraded audio stands in a table of its own.
     """
-    points = table["metric"].isin(SPECTRA)
+    table = table[~degraded(table)]
+    points = table["metric"].isin(SPECTRA + PAIRS) | table["metric"].map(is_curve).astype(bool)
     picked = table[table["chosen"] & (table["layer"] != BEST)]
     keys = ["run", "name", "corpus", "task", "probe", "split", "metric", "value"]
     known = set(picked[keys].itertuples(index=False, name=None))

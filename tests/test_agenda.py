@@ -39,7 +39,10 @@ def test_every_task_reads_every_corpus_that_has_its_label(
     config = RunConfig(task=("emotion", "speaker"), corpus=corpora)
     agenda = make_agenda(config, tmp_path)
     assert pairs(agenda) == [("emotion", "a"), ("speaker", "a"), ("speaker", "b")]
-    assert agenda.analyses == (("modulation", "a"), ("modulation", "b"))
+    assert agenda.analyses == tuple(
+        (analysis, corpus) for analysis in ("modulation", "geometry") for corpus in ("a", "b")
+    )
+    assert agenda.analysed("geometry") == ["a", "b"]
     assert agenda.needs_frames("a")
 
 

@@ -1,33 +1,25 @@
-import importlib
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
 from probe_bench.metrics import (
+    SCALES,
     average_precision,
-    equal_error_rate,
     mean_recall,
     phone_errors,
     ratio,
     roc_auc,
 )
+from probe_bench.ranking import Sweep, Sweeps
+from probe_bench.task import Metric
 
 SEEDS = range(4)
-
-
-@pytest.fixture(scope="module")
-def speechbrain_eer() -> Iterator[Callable[[Tensor, Tensor], tuple[float, float]]]:
-    """Import speechbrain for this module only: hypothesis cannot look at the lazy modules it leaves."""
-    before = dict(sys.modules)
-    yield importlib.import_module("speechbrain.utils.metric_stats").EER
-    for name in set(sys.modules) - set(before):
-        if name.startswith("speechbrain"):
-            del sys.modules[name]
+Swept = Callable[[Sweep], Tensor]
 
 
 def ranked_case(seed: int, *, ties: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,65 +36,48 @@ def ranked_case(seed: int, *, ties: bool) -> tuple[np.ndarray, np.ndarray, np.nd
     return scores, positive, weights
 
 
+def swept(metric: Swept, *case: np.ndarray) -> Tensor:
+    scores, positive, weights = (torch.from_numpy(each) for each in case)
+    cell = torch.arange(len(scores))
+    return metric(Sweeps(scores[None], positive[None], cell)(weights.T.contiguous()))[0]
+
+
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_ranked_metrics_are_those_of_sklearn_with_sample_weights(seed: int, ties: bool) -> None:
+def test_swept_metrics_are_those_of_sklearn_with_sample_weights(seed: int, ties: bool) -> None:
     scores, positive, weights = ranked_case(seed, ties=ties)
-    tensors = torch.from_numpy(scores), torch.from_numpy(positive), torch.from_numpy(weights)
-    expected = [
-        [metric(positive, scores, sample_weight=row) for row in weights]
-        for metric in (average_precision_score, roc_auc_score)
-    ]
-    np.testing.assert_allclose(average_precision(*tensors), expected[0], rtol=1e-10)
-    np.testing.assert_allclose(roc_auc(*tensors), expected[1], rtol=1e-10)
+    for ours, theirs in ((average_precision, average_precision_score), (roc_auc, roc_auc_score)):
+        expected = [theirs(positive, scores, sample_weight=row) for row in weights]
+        np.testing.assert_allclose(swept(ours, scores, positive, weights), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_weights_are_repeated_units(seed: int, ties: bool) -> None:
     scores, positive, weights = ranked_case(seed, ties=ties)
-    for metric in (average_precision, roc_auc, equal_error_rate):
-        weighted = metric(
-            torch.from_numpy(scores), torch.from_numpy(positive), torch.from_numpy(weights)
+    once = np.ones((1, int(weights[1].sum())))
+    repeated = (np.repeat(each, weights[1].astype(int)) for each in (scores, positive))
+    again = tuple(repeated)
+    for metric in (average_precision, roc_auc):
+        assert float(swept(metric, *again, once)) == pytest.approx(
+            float(swept(metric, scores, positive, weights)[1])
         )
-        for row, value in zip(weights, weighted, strict=True):
-            times = row.astype(int)
-            again = torch.from_numpy(np.repeat(scores, times))
-            once = torch.ones(1, len(again), dtype=torch.float64)
-            repeated = metric(again, torch.from_numpy(np.repeat(positive, times)), once)
-            assert float(repeated[0]) == pytest.approx(float(value))
-
-
-@pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("seed", SEEDS)
-def test_eer_is_that_of_speechbrain_and_near_the_crossing_of_the_roc_curve(
-    seed: int,
-    ties: bool,
-    speechbrain_eer: Callable[[Tensor, Tensor], tuple[float, float]],
-) -> None:
-    scores, same, weights = ranked_case(seed, ties=ties)
-    once = torch.from_numpy(weights[:1])
-    ours = float(equal_error_rate(torch.from_numpy(scores), torch.from_numpy(same), once)[0])
-    rate, _ = speechbrain_eer(torch.from_numpy(scores[same]), torch.from_numpy(scores[~same]))
-    assert ours == pytest.approx(rate, abs=1e-6)
-    accepted, hit, _ = roc_curve(same, scores, drop_intermediate=False)
-    crossing = np.argmin(np.abs(accepted - (1 - hit)))
-    near = (accepted[crossing] + 1 - hit[crossing]) / 2
-    step = max(1 / same.sum(), 1 / (~same).sum())
-    assert ours == pytest.approx(near, abs=0.3 if ties else step)
 
 
 def test_undefined_resamples_are_nan_and_absent_classes_are_left_out() -> None:
-    scores, positive = torch.tensor([0.1, 0.7, 0.3]), torch.tensor([False, True, False])
-    weights = torch.tensor([[1.0, 0, 1], [0, 1, 0], [1, 1, 1]], dtype=torch.float64)
-    assert average_precision(scores, positive, weights).isnan().tolist() == [True, False, False]
-    assert roc_auc(scores, positive, weights).isnan().tolist() == [True, True, False]
-    assert equal_error_rate(scores, positive, weights).isnan().tolist() == [True, True, False]
-    correct = torch.tensor([[1.0, 0], [0, 3]], dtype=torch.float64)
+    case = np.array([0.1, 0.7, 0.3]), np.array([False, True, False])
+    weights = np.array([[1.0, 0, 1], [0, 1, 0], [1, 1, 1]])
+    assert swept(average_precision, *case, weights).isnan().tolist() == [True, False, False]
+    assert swept(roc_auc, *case, weights).isnan().tolist() == [True, True, False]
+    correct = torch.tensor([[[1.0, 0], [0, 3]]], dtype=torch.float64)
     count = torch.tensor([[2.0, 0], [0, 4]], dtype=torch.float64)
     rows = torch.tensor([[1.0, 1], [1, 0]], dtype=torch.float64)
-    assert mean_recall(correct, count, rows).tolist() == [0.625, 0.5]
-    assert ratio(correct.sum(1), count.sum(1), rows).tolist() == [4 / 6, 0.5]
+    assert mean_recall(correct, count, rows).tolist() == [[0.625, 0.5]]
+    assert ratio(correct.sum(2), count.sum(1), rows).tolist() == [[4 / 6, 0.5]]
+
+
+def test_every_metric_says_on_which_scale_it_has_no_edge() -> None:
+    assert set(SCALES) == set(get_args(Metric))
 
 
 def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:

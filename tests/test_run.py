@@ -66,7 +66,7 @@ def test_the_default_run_on_a_part_of_the_embedded_corpora(
     assert "to probe and analyse" in said
     assert said.rstrip().endswith("report.html")
     rows = read_rows(tmp_path / "out" / "results.csv")
-    scores = rows[rows["task"] != "modulation"]
+    scores = rows[~rows["task"].isin(["modulation", "geometry"])]
     for encoder in ("wavjepa", "audio-jepa"):
         for name, role in ((encoder, "subject"), (f"random:{encoder}", "random")):
             mine = scores[(scores["encoder"] == name) & (scores["role"] == role)]
@@ -164,7 +164,7 @@ def test_embedded_features_score_as_their_encoder_does(
         assert tasks == {"speaker"}
         assert "one vector a clip" in capsys.readouterr().out
         return
-    assert tasks == {"speaker", "phoneme", "modulation"}
+    assert tasks == {"speaker", "phoneme", "modulation", "geometry"}
     for task, metric in (("speaker", "accuracy"), ("phoneme", "accuracy"), ("phoneme", "per")):
         values = [list(rows.loc[(name, task, metric)]["value"]) for name in ("logmel:25", "features:theirs")]  # fmt: skip
         assert values[0] == pytest.approx(values[1], abs=0.02)
@@ -237,3 +237,40 @@ def test_a_gpu_scores_as_the_cpu_does(recordings: Path, tmp_path: Path) -> None:
         single = rows[~rows["setting"].str.contains("mod_freq_hz")]
         values.append(single.set_index(["encoder", "layer", "task", "probe", "metric"])["value"])
     pd.testing.assert_series_equal(*values, check_exact=False, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.usefixtures("clean_cache")
+def test_degraded_test_audio_is_read_beside_the_clean(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    what = ["run", "--encoder", "logmel:50", "--task", "speaker", "--analysis", "none"]
+    what += ["--corpus", f"mine={recordings}"]
+    command(*what, "--out", tmp_path / "clean")
+    capsys.readouterr()
+    command(*what, "--degrade", "noise-white", "band", "--out", tmp_path / "both")
+    assert "mine+noise-white" in capsys.readouterr().out.split("expected: ")[1]  # costs, beforehand
+    clean, both = (read_rows(tmp_path / out / "results.csv") for out in ("clean", "both"))
+    untouched = both[both["split"] == "test"].drop(columns="run_id").reset_index(drop=True)
+    pd.testing.assert_frame_equal(untouched, clean.drop(columns="run_id"))
+    assert set(both["run_id"]) != set(clean["run_id"])
+    picked = both[(both["layer"] == "best") & (both["probe"] == "logistic")]
+    noisy = picked[(picked["split"] == "test+noise-white") & (picked["metric"] == "accuracy")]
+    assert [s.rsplit(";")[-1] for s in noisy["setting"]] == [
+        f"snr_db={s}" for s in (20, 15, 10, 5, 0, -5)
+    ]
+    area = picked[picked["metric"] == "robustness_area:noise-white:accuracy"]["value"].item()
+    assert area == pytest.approx(noisy["value"].mean())
+    assert area < untouched[untouched["layer"] == "best"]["value"].iloc[0]
+    record = json.loads((tmp_path / "both" / "run.json").read_text())
+    assert [each["name"] for each in record["degradations"]] == ["noise-white", "band"]
+    command("run", *what[1:], "--degrade", "noise-white", "band", "--out", tmp_path / "again")
+    for name in ("results.csv", "comparisons.csv"):
+        first, second = ((tmp_path / out / name).read_bytes() for out in ("both", "again"))
+        assert first == second
+    assert (tmp_path / "both" / "figures" / "score_by_severity.png").exists()
+    assert "How robust" in (tmp_path / "both" / "report.html").read_text()
+    assert "How robust" not in (tmp_path / "clean" / "report.html").read_text()
+    root = tmp_path / "cache" / "probe-bench"
+    kept = [entry for entry in Cache(root).entries() if "degradation" not in entry.describe()]
+    command("cache", "prune", "--degraded")
+    assert [e.folder for e in Cache(root).entries()] == [e.folder for e in kept]

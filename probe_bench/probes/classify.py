@@ -85,8 +85,11 @@ def classify(
     *,
     seed: int,
     config: ProbeConfig,
+    further: Sequence[Features] = (),
 ) -> list[Predictions]:
     """Fit, choose and predict for every linear probe of a task.
+
+    The same fitted probes are then read on the test units of each of `further`.
 
     Returns:
         One set of predictions per measure; none where no training clip has units (a corpus without
@@ -98,7 +101,7 @@ def classify(
     classes = known_classes(
         [plan[0] for plan in plans], [units for plan in plans for units in plan]
     )
-    parts = [_fold(measures, classes, plan, features, config) for plan in plans]
+    parts = [_fold(measures, classes, plan, features, config, further) for plan in plans]
     names = tuple(layer.name for layer in features.layers)
     return [
         stitch(
@@ -162,6 +165,7 @@ def _fold(
     plan: tuple[Units, Units, Units],
     features: Features,
     config: ProbeConfig,
+    further: Sequence[Features],
 ) -> dict[str, FoldPredictions]:
     train, valid, test = plan
     coding = _coding(classes, train)
@@ -189,6 +193,7 @@ def _fold(
             settings=tuple(f"l2={fitted[probe][k].l2:g}" for k in range(len(predicted))),
             valid_values=tuple(fitted[probe][k].valid_value for k in range(len(predicted))),
             notes=coding.notes(test),
+            further=tuple(_read(fitted[probe], coding, source, test) for source in further),
         )
         for probe, predicted in read.items()
     }

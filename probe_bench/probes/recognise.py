@@ -83,8 +83,11 @@ def recognise(
     *,
     seed: int,
     config: ProbeConfig,
+    further: Sequence[Features] = (),
 ) -> list[Predictions]:
     """Train CTC heads on all layers and transcribe the test clips, each head once for all decodings.
+
+    The same heads then transcribe them from each of `further`.
 
     Clips without any phone are left out: an error rate needs a reference. Nothing is returned
     where a part is left without clips.
@@ -108,7 +111,7 @@ def recognise(
         for probe, folds_read in parts.items():
             own = recurrent if probe in _RECURRENT else heads
             width = config.beam_width if probe in _BEAM else 1
-            folds_read.append(_read(own, plan, features, sequences, width))
+            folds_read.append(_read(own, plan, features, sequences, width, further))
     return [
         stitch(
             folds_read,
@@ -242,6 +245,7 @@ def _read(
     features: Features,
     sequences: Mapping[int, tuple[str, ...]],
     beam_width: int,
+    further: Sequence[Features],
 ) -> FoldPredictions:
     """Decode the test clips by the heads of all layers."""
     _, valid, test = plan
@@ -249,9 +253,15 @@ def _read(
         _decoder(head, features, layer, valid, sequences, beam_width)
         for layer, head in enumerate(heads)
     ]
-    hypotheses = [
-        transcribe(each.head, features, layer, test, beam_width=beam_width, blank=each.blank)
-        for layer, each in enumerate(decoders)
+    hypotheses, *others = [
+        np.array(
+            [
+                transcribe(each.head, source, k, test, beam_width=beam_width, blank=each.blank)
+                for k, each in enumerate(decoders)
+            ],
+            dtype=object,
+        )
+        for source in (features, *further)
     ]
     rates = [
         layer.frame_rate_hz / each.head.stride
@@ -260,10 +270,11 @@ def _read(
     return FoldPredictions(
         clip=np.array(test),
         targets=np.array([" ".join(sequences[clip]) for clip in test], dtype=object),
-        predicted=np.array(hypotheses, dtype=object),
+        predicted=hypotheses,
         settings=tuple(
             f"ctc_frame_rate_hz={float(rate):g}{each.setting}"
             for rate, each in zip(rates, decoders, strict=True)
         ),
         valid_values=tuple(each.valid_per for each in decoders),
+        further=tuple(others),
     )

@@ -30,6 +30,7 @@ class FoldPredictions:
         settings: Setting of each layer.
         valid_values: Metric of each layer on the fold's validation units.
         notes: What the reader of the scores should know.
+        further: `predicted` by the same probes from further features of the same units.
     """
 
     clip: Shaped[np.ndarray, " units"]
@@ -40,6 +41,7 @@ class FoldPredictions:
     settings: tuple[str, ...]
     valid_values: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    further: tuple[Shaped[np.ndarray, "layers units ..."], ...] = ()
 
 
 def best_index(metric: Metric, values: Sequence[float]) -> int:
@@ -70,8 +72,6 @@ def stitch(
     """
     picks = [best_index(metric, fold.valid_values) for fold in folds]
     winner = min(Counter(picks).items(), key=lambda item: (-item[1], item[0]))[0]
-    best = np.concatenate([fold.predicted[pick] for fold, pick in zip(folds, picks, strict=True)])
-    pooled = np.concatenate([fold.predicted for fold in folds], axis=1)
     best_settings = [
         ";".join(filter(None, (f"layer={layers[pick]}", fold.settings[pick])))
         for fold, pick in zip(folds, picks, strict=True)
@@ -92,9 +92,20 @@ def stitch(
         clusters=_clusters(corpus, task, clip),
         other_clusters=None if other is None else _clusters(corpus, task, other),
         targets=np.concatenate([fold.targets for fold in folds]),
-        predicted=np.concatenate([pooled, best[None]]),
+        predicted=_pooled([fold.predicted for fold in folds], picks),
         notes=tuple(dict.fromkeys(note for fold in folds for note in fold.notes)),
+        further=tuple(
+            _pooled(parts, picks) for parts in zip(*(fold.further for fold in folds), strict=True)
+        ),
     )
+
+
+def _pooled(
+    parts: Sequence[Shaped[np.ndarray, "layers _ ..."]], picks: Sequence[int]
+) -> Shaped[np.ndarray, "rows units ..."]:
+    """Join the folds of every layer, and of the layers picked as one more."""
+    best = np.concatenate([part[pick] for part, pick in zip(parts, picks, strict=True)])
+    return np.concatenate([np.concatenate(parts, axis=1), best[None]])
 
 
 def _joined(settings: list[str]) -> str:

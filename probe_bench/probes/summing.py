@@ -37,15 +37,18 @@ def classify_by_sum(
     *,
     seed: int,
     config: ProbeConfig,
+    further: Sequence[Features] = (),
 ) -> list[Predictions]:
-    """Train the weighted sum and predict the test units.
+    """Train the weighted sum and predict the test units, also from `further` features.
 
     Returns:
         One set of predictions, `best` alone; none where a part of a fold has no units.
     """
     (measure,) = measures
     metric = measure.metrics[0]
-    works = plan_work(task, corpus, folds, features, metric, seed=seed, config=config)
+    works = plan_work(
+        task, corpus, folds, features, metric, seed=seed, config=config, further=further
+    )
     if not works:
         return []
     layers = summable(features)
@@ -69,6 +72,7 @@ def classify_by_sum(
             settings=stitched.settings[1:],
             chosen=stitched.chosen[1:],
             predicted=stitched.predicted[1:],
+            further=tuple(each[1:] for each in stitched.further),
             layer_weights=tuple(named),
             notes=(*stitched.notes, *_notes(works[0], layers)),
         )
@@ -89,8 +93,9 @@ def _fold(work: Work, layers: Sequence[int]) -> tuple[FoldPredictions, WeightedS
         seed=work.seed,
         config=config,
     )
-    scores = [trained.scores(x) for x in _read(work.features, layers, work.test)]
-    predicted = work.predict(judge, scores)
+    predicted = work.predict(
+        judge, lambda source: map(trained.scores, _read(source, layers, work.test))
+    )
     return work.record([predicted], [trained.setting], [trained.value]), trained
 
 

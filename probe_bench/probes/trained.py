@@ -6,10 +6,11 @@ test is read once. Nothing that trains or chooses sees test data.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float
+from torch import Tensor
 
 from probe_bench.corpus import Corpus
 from probe_bench.features import Features
@@ -23,12 +24,12 @@ from probe_bench.probes.frames import (
     frame_stride,
     in_blocks,
 )
-from probe_bench.probes.heads import best_head
+from probe_bench.probes.heads import Head, best_head
 from probe_bench.probes.mlp import mlp_scores, train_mlp
-from probe_bench.probes.standardise import fit_standardiser
+from probe_bench.probes.standardise import Standardiser, fit_standardiser
 from probe_bench.probes.stitching import FoldPredictions, stitch
 from probe_bench.probes.units import gather, stream
-from probe_bench.probes.work import Work, plan_work
+from probe_bench.probes.work import Readings, Work, plan_work
 from probe_bench.scoring import Predictions
 from probe_bench.splits import Fold
 from probe_bench.task import Measure, Task
@@ -45,7 +46,7 @@ class _Chosen:
     layer: int
     setting: str
     value: float
-    predicted: Shaped[np.ndarray, "units ..."]
+    predicted: Readings
 
 
 def classify_by_heads(
@@ -57,8 +58,9 @@ def classify_by_heads(
     *,
     seed: int,
     config: ProbeConfig,
+    further: Sequence[Features] = (),
 ) -> list[Predictions]:
-    """Train, choose and predict for every trained classifier of a task.
+    """Train, choose and predict for every trained classifier of a task, also from `further` features.
 
     Returns:
         One set of predictions per measure; none where a part of a fold has no units.
@@ -66,7 +68,9 @@ def classify_by_heads(
     found = []
     for measure in measures:
         metric = measure.metrics[0]
-        works = plan_work(task, corpus, folds, features, metric, seed=seed, config=config)
+        works = plan_work(
+            task, corpus, folds, features, metric, seed=seed, config=config, further=further
+        )
         if works:
             found.append(
                 stitch(
@@ -111,15 +115,12 @@ def _mlp(work: Work) -> Iterator[_Chosen]:
         )
         for place, layer in enumerate(group):
             head = best_head(trained, config.settings, place)
-            scores = [
-                mlp_scores(head.parameters, standardisers[place](x).unsqueeze(0))
-                for _, x in stream(features, layer, work.test)
-            ]
+            score = partial(_mlp_scores, work, layer, head, standardisers[place])
             yield _Chosen(
                 layer=layer,
                 setting=str(head.setting),
                 value=head.value,
-                predicted=work.predict(judge, scores),
+                predicted=work.predict(judge, score),
             )
 
 
@@ -142,18 +143,31 @@ def _attentive(work: Work) -> Iterator[_Chosen]:
             )  # fmt: skip
             for place, layer in enumerate(group):
                 head = best_head(trained, config.settings, place)
-                own = ClipFrames(features, [layer], [standardisers[place]], stride=stride)
-                only = torch.zeros(1, dtype=torch.long)
-                scores = [
-                    attentive_scores(head.parameters, read_block(own, block), only)
-                    for block in in_blocks(work.test.clip.tolist(), config.clips_per_step)
-                ]
+                score = partial(_attentive_scores, work, layer, head, standardisers[place], stride)
                 yield _Chosen(
                     layer=layer,
                     setting=str(head.setting),
                     value=head.value,
-                    predicted=work.predict(judge, scores),
+                    predicted=work.predict(judge, score),
                 )
+
+
+def _mlp_scores(
+    work: Work, layer: int, head: Head, standardiser: Standardiser, source: Features
+) -> Iterator[Float[Tensor, "1 _ classes"]]:
+    """Read one layer of the test units from a source, block by block."""
+    for _, x in stream(source, layer, work.test):
+        yield mlp_scores(head.parameters, standardiser(x).unsqueeze(0))
+
+
+def _attentive_scores(
+    work: Work, layer: int, head: Head, standardiser: Standardiser, stride: int, source: Features
+) -> Iterator[Float[Tensor, "1 _ classes"]]:
+    """Read the frames of one layer of the test clips from a source, block by block."""
+    own = ClipFrames(source, [layer], [standardiser], stride=stride)
+    only = torch.zeros(1, dtype=torch.long)
+    for block in in_blocks(work.test.clip.tolist(), work.config.attentive.clips_per_step):
+        yield attentive_scores(head.parameters, read_block(own, block), only)
 
 
 _TRAINERS: Mapping[str, Callable[[Work], Iterator[_Chosen]]] = {

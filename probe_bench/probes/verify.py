@@ -29,12 +29,14 @@ def verify(
     *,
     seed: int,  # noqa: ARG001  nothing is drawn
     config: ProbeConfig,
+    further: Sequence[Features] = (),
 ) -> list[Predictions]:
     """Score trials by cosine; only mean and scale are fitted (on train).
 
+    The same test trials are then scored from each of `further`, both clips of a pair alike.
     Nothing is returned where a fold's test clips give no pair of one speaker or none of two.
     """
-    parts = [_fold(task, corpus, fold, features, config) for fold in folds]
+    parts = [_fold(task, corpus, fold, features, config, further) for fold in folds]
     if any(part is None for part in parts):
         return []
     return [
@@ -63,19 +65,27 @@ def fold_trials(task: Task, corpus: Corpus, clips: Sequence[int], config: ProbeC
 
 
 def _fold(
-    task: Task, corpus: Corpus, fold: Fold, features: Features, config: ProbeConfig
+    task: Task,
+    corpus: Corpus,
+    fold: Fold,
+    features: Features,
+    config: ProbeConfig,
+    further: Sequence[Features],
 ) -> FoldPredictions | None:
     valid = fold_trials(task, corpus, fold.valid, config)
     test = fold_trials(task, corpus, fold.test, config)
     if bool(test.same.all()) or not bool(test.same.any()):
         return None
     predicted, values = [], []
+    others: list[list[Float[np.ndarray, " trials"]]] = [[] for _ in further]
     for layer in range(len(features.layers)):
         pooled = features.pooled(layer)
         standardiser = fit_standardiser(pooled[_index(fold.train, pooled)])
         valid_scores = _scores(standardiser, pooled, fold.valid, valid)
         values.append(plain_value("eer", valid.same.numpy(), valid_scores))
         predicted.append(_scores(standardiser, pooled, fold.test, test))
+        for source, scores in zip(further, others, strict=True):
+            scores.append(_scores(standardiser, source.pooled(layer), fold.test, test))
     clips = np.array(fold.test)
     return FoldPredictions(
         clip=clips[test.first.numpy()],
@@ -84,6 +94,7 @@ def _fold(
         predicted=np.stack(predicted),
         settings=("",) * len(predicted),
         valid_values=tuple(values),
+        further=tuple(np.stack(scores) for scores in others),
     )
 
 

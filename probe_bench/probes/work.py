@@ -1,6 +1,6 @@
 """What a trained classifier gets of one fold: units, numbers for their labels, and the judge."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,10 @@ from probe_bench.probes.units import Units
 from probe_bench.splits import Fold
 from probe_bench.task import Metric, Task
 
-__all__ = ["Work", "plan_work"]
+__all__ = ["Readings", "Work", "plan_work"]
+
+Readings = tuple[Shaped[np.ndarray, "units ..."], ...]
+"""Predictions of the test units by one head, from one source of features after another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,7 @@ class Work:
         metric: What settings and epochs are chosen by.
         seed: Seed of the run.
         config: Settings and sizes.
+        further: Other features of the test units, to be read by the same heads.
     """
 
     features: Features
@@ -44,6 +48,7 @@ class Work:
     metric: Metric
     seed: int
     config: ProbeConfig
+    further: Sequence[Features] = ()
 
     @property
     def of_clips(self) -> bool:
@@ -60,26 +65,37 @@ class Work:
         return torch.from_numpy(self.coding.local(self.train)).to(device)
 
     def predict(
-        self, judge: Judge, blocks: Sequence[Float[Tensor, "1 _ classes"]]
-    ) -> Shaped[np.ndarray, "units ..."]:
-        """Turn one head's scores of the test units, block by block, into predictions."""
-        return np.concatenate([self.coding.full(judge.predict(block)[0]) for block in blocks])
+        self,
+        judge: Judge,
+        score: Callable[[Features], Iterable[Float[Tensor, "1 _ classes"]]],
+    ) -> Readings:
+        """Turn one head's scores of the test units, block by block, into predictions.
+
+        Returns:
+            Predictions from the features, then from each of `further`.
+        """
+        return tuple(
+            np.concatenate([self.coding.full(judge.predict(block)[0]) for block in score(source)])
+            for source in (self.features, *self.further)
+        )
 
     def record(
         self,
-        predicted: Sequence[Shaped[np.ndarray, "units ..."]],
+        predicted: Sequence[Readings],
         settings: Sequence[str],
         values: Sequence[float],
     ) -> FoldPredictions:
         """Put what was predicted by each layer on record, with its setting and validation value."""
+        own, *others = (np.stack(layers) for layers in zip(*predicted, strict=True))
         return FoldPredictions(
             clip=self.test.clip,
             time_s=self.test.time_s,
             targets=self.coding.targets(self.test),
-            predicted=np.stack(list(predicted)),
+            predicted=own,
             settings=tuple(settings),
             valid_values=tuple(values),
             notes=self.coding.notes(self.test),
+            further=tuple(others),
         )
 
 
@@ -92,6 +108,7 @@ def plan_work(
     *,
     seed: int,
     config: ProbeConfig,
+    further: Sequence[Features] = (),
 ) -> list[Work]:
     """Plan every fold of a task; empty where a part of a fold has no units."""
     caps = {"max_train": config.max_train_frames, "max_valid": config.max_valid_frames}
@@ -110,6 +127,7 @@ def plan_work(
             metric=metric,
             seed=seed,
             config=config,
+            further=further,
         )
         for train, valid, test in plans
     ]

@@ -1,7 +1,7 @@
 """Tiny models: ours after two steps, and those of other libraries as they save them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +92,6 @@ def tiny_bundle(monkeypatch: pytest.MonkeyPatch) -> str:
     }
     monkeypatch.setattr(pipelines, "TINY", replace(base, _params=params), raising=False)
     return "TINY"
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Models this small spend more on the second thread than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,6 @@ RECIPES = micro_recipes()
 LAYERS: dict[FormatName, tuple[str, ...]] = {"xares": ("L1", "out_norm")}
 # One of each architecture; the others are the same graph with other numbers.
 DISTINCT = ("density-jepa", "glas-jepa", "jepa-v0", "kaldi", "wavjepa-nat")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Layers this small wait longer for a second thread than they take."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Every preset of every system: it travels, it trains, and the published ones have published numbers."""
 
 import dataclasses
-from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -38,14 +37,6 @@ FAMILY = {
     "wavjepa",
     "wavjepa-nat",
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Augmentation and views: what was asked for is what comes out, clip by clip."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,14 +22,6 @@ from probe_bench.encoders.pretraining.losses.views import ViewRule, agreement, c
 from .micro import micro, wandering_tones
 
 RATE_HZ = 16_000
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _noise(*shape: int, seed: int = 0) -> Tensor:

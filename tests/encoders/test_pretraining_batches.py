@@ -22,8 +22,6 @@ from probe_bench.errors import CorpusError, UserError
 
 from .micro import SYSTEMS, micro
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_batches_depend_on_seed_and_step_alone(system: str, tape: Tape) -> None:

@@ -17,8 +17,6 @@ from probe_bench.errors import CheckpointError
 
 from .micro import SYSTEMS, micro, wandering_tones
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def _noise(samples: int, batch: int = 1) -> Tensor:
     return 0.1 * torch.randn(batch, samples, generator=torch.Generator().manual_seed(0))

@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +34,6 @@ from probe_bench.encoders.pretraining.training_log import TrainingLog
 from probe_bench.errors import UserError
 
 from .micro import SYSTEMS, collapsing, micro, wandering_tones
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _features(*shape: int, seed: int = 0) -> Tensor:

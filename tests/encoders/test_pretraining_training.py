@@ -27,9 +27,6 @@ from probe_bench.encoders.pretraining.trainer import Trainer, build_model
 
 from .micro import SYSTEMS, TEACHERS, micro, wandering_tones
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 MASKED = [s for s in SYSTEMS if micro(s).masks is not None]
 
 

@@ -1,12 +1,10 @@
 """Recipe files: fields, kinds, refusals, and parts that combine freely."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import probe_bench.encoders
 from probe_bench.encoders.pretraining.blocks.conformer import ConformerShape
@@ -33,14 +31,6 @@ MEL = "crop_samples = 16000\n[encoder]\ndim = 16\ndepth = 2\n[targets]\ntop_k = 
 WAVE = f"{MEL}[frontend]\nchannels = [8, 8, 8, 8, 8, 8]\n"
 VIEWS = "crop_samples = 32000\n[encoder]\ndim = 16\ndepth = 2\n"
 PREDICTOR = "[predictor]\ndim = 12\ndepth = 1\n"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -32,14 +32,10 @@ FOUR = [-1.0, 0.0, 0.5, 2.0]
 
 
 @pytest.fixture(autouse=True)
-def _seeded_on_one_thread() -> Iterator[None]:
-    """Tensors this small spend more on the second thread than they gain."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _seeded() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
-    torch.set_num_threads(threads)
 
 
 def _integrand(values: np.ndarray, t: float) -> float:

@@ -24,11 +24,6 @@ RATE_HZ = 100
 HALF_WINDOW_S = Fraction(1, 80)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def waveforms() -> tuple[list[Tensor], Tensor]:
     """Thirty stretches of 10 s at 16 kHz and the speaker of each."""

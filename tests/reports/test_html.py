@@ -59,7 +59,7 @@ def page(run: Path) -> Page:
 def test_everything_is_closed_and_in_order(page: Page) -> None:
     assert page.open == []
     sections = [attrs["id"] for tag, attrs in page.elements if tag == "section"]
-    assert sections == ["summary", "what", "speed", "table", "method"]
+    assert sections == ["summary", "what", "speed", "geometry", "table", "method"]
 
 
 def test_ids_are_unique_and_every_reference_meets_one(page: Page) -> None:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from probe_bench.degradations.reverb import decaying_noise
 from probe_bench.encoders.pretraining.ranges import (
     NotNegative,
     Positive,
@@ -93,10 +94,8 @@ def binaural_room(
     The direct path reaches the ears at different times and levels, the tails are independent. A
     statistical room (Polack's model) in place of measured impulse responses.
     """
-    taps = max(2, int(rt60_s * sample_rate_hz))
-    time_s = np.arange(taps) / sample_rate_hz
-    decay = 10 ** (-3 * time_s / rt60_s)
-    tail = rng.standard_normal((microphones, taps)) * decay
+    tail = decaying_noise(rt60_s, microphones, sample_rate_hz, rng)
+    taps = tail.shape[1]
     # Direct to reverberant energy between -6 and 12 dB.
     tail *= 10 ** (-rng.uniform(-6, 12) / 20) / np.sqrt(np.square(tail).sum(1, keepdims=True))
     side = rng.uniform(-1, 1)

@@ -23,7 +23,7 @@ from jaxtyping import Int64
 from probe_bench.encoders.pretraining.data.decoding import SUFFIXES, read_header
 from probe_bench.errors import AudioError, CorpusError, UserError
 
-__all__ = ["Member", "ShardIndex", "index_shard", "member_name"]
+__all__ = ["Member", "ShardIndex", "audio_members", "index_shard", "member_name"]
 
 _VERSION = 1
 
@@ -113,7 +113,7 @@ def index_shard(path: Path, cache: Path) -> ShardIndex:
 
 def member_name(path: Path | str, offset: int) -> str:
     """Return `shard/member` for the member whose bytes begin at `offset`, for messages."""
-    for member in _members(Path(path)):
+    for member in audio_members(Path(path)):
         if member.offset_data == offset:
             return f"{path}/{member.name}"
     return f"{path}, member at byte {offset}"
@@ -135,7 +135,7 @@ def _scan(path: Path) -> ShardIndex:
     broken: list[str] = []
     total = hashlib.sha256()
     with path.open("rb") as file:
-        for member in _members(path):
+        for member in audio_members(path):
             audio = Member(file.fileno(), member.offset_data, member.size)
             try:
                 frames, rate_hz = read_header(audio, f"{path}/{member.name}")
@@ -160,8 +160,12 @@ def _scan(path: Path) -> ShardIndex:
     )
 
 
-def _members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """Yield the recordings of a tar."""
+def audio_members(path: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield the recordings of a tar, in its order.
+
+    Raises:
+        CorpusError: If the tar is unreadable, compressed or cut off.
+    """
     size = path.stat().st_size
     try:
         with tarfile.open(path, "r:") as tar:
