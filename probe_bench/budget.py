@@ -105,6 +105,7 @@ def probing_seconds(
     measured: Sequence[Corpus],
     contestants: Sequence[Contestant],
     device: torch.device,
+    config: ProbeConfig,
     diagnostics: Sequence[str] = (),
 ) -> float:
     """Estimate the time of all probes, diagnostics and analyses, to within about a factor of two.
@@ -114,11 +115,12 @@ def probing_seconds(
         measured: Corpora of the analyses, once for each.
         contestants: Every layer of each is probed.
         device: Where the probes run; its matrix products are timed.
+        config: Sizes of the probes.
         diagnostics: Names.
     """
     layers = [layer for contestant in contestants for layer in contestant.layers]
     products = sum(
-        _operations(job, fold, layer, diagnostics) + _trained(job, fold, layer)
+        _operations(job, fold, layer, config, diagnostics) + _trained(job, fold, layer, config)
         for job in jobs
         for fold in job.folds
         for layer in layers
@@ -127,27 +129,28 @@ def probing_seconds(
     return products / _product_speed(device) + _MODULATION * len(layers) * analysed_s
 
 
-def _operations(job: Job, fold: Fold, layer: Layer, diagnostics: Sequence[str]) -> float:
+def _operations(
+    job: Job, fold: Fold, layer: Layer, config: ProbeConfig, diagnostics: Sequence[str]
+) -> float:
     """Floating-point operations of one layer's probes on one fold."""
     n_passes = _PASSES + passes(diagnostics)
     per_pass = 4.0 * layer.dim * len(job.classes)  # and unit: scores, then their gradient
     if job.task.unit == "clip":
         return n_passes * per_pass * 2 * len(fold.train)  # mean and standard deviation
     train_s = sum(job.corpus.clips[clip].duration_s for clip in fold.train)
-    config = ProbeConfig()
-    frames = min(GRID_HZ * train_s, config.max_train_frames)
+    frames = min(GRID_HZ * train_s, config.max_train_frames or float("inf"))
     ctc_hz = min(float(layer.frame_rate_hz), config.ctc.max_frame_rate_hz)
     return per_pass * (n_passes * frames + _CTC_PASSES * ctc_hz * train_s)
 
 
-def _trained(job: Job, fold: Fold, layer: Layer) -> float:
+def _trained(job: Job, fold: Fold, layer: Layer, config: ProbeConfig) -> float:
     """Floating-point operations of one layer's trained probes on one fold."""
     train_s, valid_s, test_s = (
         sum(job.corpus.clips[clip].duration_s for clip in part)
         for part in (fold.train, fold.valid, fold.test)
     )
     pooled = job.task.unit == "clip"
-    frames = min(GRID_HZ * train_s, ProbeConfig().max_train_frames)
+    frames = min(GRID_HZ * train_s, config.max_train_frames or float("inf"))
     sizes = FoldSizes(
         units=len(fold.train) if pooled else frames,
         pooled=pooled,

@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Shaped
 
 from probe_bench.corpus import Corpus
-from probe_bench.probes.classify import known_classes
+from probe_bench.probes.coding import known_classes
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.kinds import kind_of
 from probe_bench.probes.recognise import phone_sequence
 from probe_bench.probes.stitching import FoldPredictions, stitch
 from probe_bench.probes.units import Units, task_units
-from probe_bench.probes.verify import fold_trials
+from probe_bench.probes.verification import Trials
+from probe_bench.probes.verify import plan_trials
 from probe_bench.scoring import Predictions, Score, score
 from probe_bench.splits import Fold
 from probe_bench.task import Measure, Task
@@ -58,7 +59,11 @@ def _predictions(
     match kind_of(measure.probe).family:
         case "pairs":
             unit = "trial"
-            parts = [_equal_trials(task, corpus, fold, config) for fold in folds]
+            plan = plan_trials(task, corpus, folds, config)
+            if not plan.usable:
+                return None
+            pairs = zip(folds, plan.folds, strict=True)
+            parts = [_equal_trials(fold, trials) for fold, trials in pairs if len(trials)]
         case "transcripts":
             unit = "clip"
             parts = [_silence(corpus, fold) for fold in folds]
@@ -123,8 +128,7 @@ def _prevalence(classes: tuple[str, ...], train: Units, test: Units) -> FoldPred
     return _part(test.clip, targets, np.tile(known.mean(0), (len(targets), 1)))
 
 
-def _equal_trials(task: Task, corpus: Corpus, fold: Fold, config: ProbeConfig) -> FoldPredictions:
-    trials = fold_trials(task, corpus, fold.test, config)
+def _equal_trials(fold: Fold, trials: Trials) -> FoldPredictions:
     clips, same = np.array(fold.test), trials.same.numpy()
     first, second = clips[trials.first.numpy()], clips[trials.second.numpy()]
     return _part(first, same, np.zeros(len(same)), second)

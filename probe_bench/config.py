@@ -64,6 +64,8 @@ class RunConfig:
     """Where encoders and probes run."""
     limit: int | None = None
     """Use at most this many clips of each corpus: whole speakers, spread evenly."""
+    train_frames: int = 16_000
+    """Train frame probes on at most this many frames, spread evenly; 0: on all of them."""
     dtype: Literal["float16", "float32"] = "float16"
     """Storage of frames in the cache; pooled statistics are always float32."""
     skip_bad: bool = False

@@ -9,6 +9,7 @@ from probe_bench import registry
 from probe_bench.corpus import Corpus
 from probe_bench.errors import CorpusError
 from probe_bench.manifest import load_manifest
+from probe_bench.trials import with_trials
 
 __all__ = ["load_corpora", "load_corpus"]
 
@@ -34,7 +35,8 @@ def load_corpus(reference: str, cache_root: Path) -> Corpus:
 
     Args:
         reference: `NAME` of an embedded corpus, `NAME=FOLDER` of a known data set, or any other
-            `NAME=FOLDER` whose folder holds a `manifest.csv`.
+            `NAME=FOLDER` whose folder holds a `manifest.csv`. Either folder may hold official trials
+            (`probe_bench.trials`).
         cache_root: Embedded corpora are synthesised below it at first use.
 
     Raises:
@@ -58,10 +60,10 @@ def load_corpus(reference: str, cache_root: Path) -> Corpus:
     if name in known and known[name].embedded:
         raise CorpusError(f"corpus {name} is embedded and takes no folder: --corpus {name}")
     if (folder / "manifest.csv").exists():
-        return load_manifest(name, folder)
+        return with_trials(load_manifest(name, folder), folder)
     if name not in known:
         close = registry.suggest(name, known)
         raise CorpusError(
             f"{folder}: no manifest.csv found, and {name!r} is not a known data set; {close}"
         )
-    return replace(known[name].load(folder), name=name)
+    return with_trials(replace(known[name].load(folder), name=name), folder)

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar, get_args
 
 from probe_bench.errors import CorpusError
 
-__all__ = ["EVERY_TASK", "Clip", "Corpus", "CorpusSpec", "Part", "Segment"]
+__all__ = ["EVERY_TASK", "Clip", "Corpus", "CorpusSpec", "Part", "Segment", "Trial"]
 
 Part = Literal["train", "valid", "test"]
 
@@ -91,6 +91,15 @@ class Clip:
                 )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """An official pair of clips, by their ids, and whether one speaker says both."""
+
+    same: bool
+    first: str
+    second: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
     """Clips with licence and revision.
@@ -100,12 +109,14 @@ class Corpus:
         clips: In a fixed order that does not depend on the file system.
         licence: Licence of the audio.
         revision: Version of the data or of the synthesiser that made it.
+        trials: Official verification trials; may name clips that were left out since.
     """
 
     name: str
     clips: tuple[Clip, ...]
     licence: str
     revision: str
+    trials: tuple[Trial, ...] = ()
 
     def __post_init__(self) -> None:
         ids = [clip.id for clip in self.clips]

@@ -15,6 +15,7 @@ from probe_bench.features import Features
 from probe_bench.probes.classify import classify
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.kinds import Family, kind_of
+from probe_bench.probes.knn import vote
 from probe_bench.probes.recognise import recognise
 from probe_bench.probes.summing import classify_by_sum
 from probe_bench.probes.trained import classify_by_heads
@@ -49,6 +50,7 @@ class _Reader(Protocol):
 
 _READERS: Mapping[Family, _Reader] = {
     "linear": classify,
+    "neighbours": vote,
     "pairs": verify,
     "transcripts": recognise,
     "heads": classify_by_heads,
@@ -97,8 +99,9 @@ def evaluate(
 
     Returns:
         Scores, predictions and notes. Probes that the labels do not allow are left out (frames
-        without alignment, trials without two recordings of a speaker) and noted, and so are those
-        that need frames where there is one vector a clip.
+        without alignment, trials without two recordings of a speaker, PLDA without a speaker who
+        has two training clips) and noted, and so are those that need frames where there is one
+        vector a clip.
     """
     config = config or ProbeConfig()
     has_frames = all(layer.frame_rate_hz for layer in features.layers)
@@ -143,7 +146,7 @@ def _left_out(task: Task, predictions: Sequence[Predictions], *, has_frames: boo
     return [
         f"{measure.probe} left out: "
         + (
-            "the labels give a part of the split no units for it"
+            "the labels give a part of the split nothing to fit or score it by"
             if has_frames or not kind_of(measure.probe).frames
             else "it reads frames, and there is one vector a clip"
         )

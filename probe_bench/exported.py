@@ -132,9 +132,17 @@ class ExportedFeatures:
 
     def pooled(self, layer: int) -> Float[Tensor, "clips stats"]:
         """One vector a clip: the stored one, or mean and std over the stored frames."""
+        return self.pooled_of(layer, range(len(self._spans[layer])))
+
+    def reading_order(self, clips: Sequence[int]) -> Int[np.ndarray, " clips"]:
+        """Order of some clips in which the arrays are read from front to back."""
+        return np.argsort(self._spans[0][np.asarray(clips), 0], kind="stable")
+
+    def pooled_of(self, layer: int, clips: Sequence[int]) -> Float[Tensor, "clips stats"]:
+        """As `pooled`, of some clips only."""
         if not self.has_frames:
-            return torch.cat(self.frames(layer, range(len(self._spans[layer]))))
-        parts = (self.frames(layer, [clip])[0] for clip in range(len(self._spans[layer])))
+            return torch.cat(self.frames(layer, clips))
+        parts = (self.frames(layer, [clip])[0] for clip in clips)
         stats = (torch.std_mean(frames, dim=0, correction=0) for frames in parts)
         return torch.stack([torch.cat([mean, std]) for std, mean in stats])
 

@@ -7,6 +7,8 @@ Columns:
     `split`: train, valid, test or fold:K for every task; `split_TASK` for one task goes before it.
     `phones`: alignment file (.csv, .TextGrid, .phn), or `phone_sequence`: phones with spaces between.
     Any other (`speaker`, `emotion`, `recording` ...): a label; an empty cell means unknown.
+
+Beside it may lie official verification trials, `trials.txt` or `trials.csv` (`probe_bench.trials`).
 """
 
 import csv

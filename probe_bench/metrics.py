@@ -3,7 +3,7 @@
 A row is a resample: how often each cluster stands in it; a row of ones is the plain metric. All
 layers are measured at once. Each metric agrees with its library namesake (scikit-learn's
 `accuracy_score`, `balanced_accuracy_score`, `average_precision_score`, `roc_auc_score`;
-jiwer's error rate; speechbrain's `EER` stands in `equal_error`).
+jiwer's error rate; speechbrain's `minDCF`, and `EER`, which stands in `equal_error`).
 
 Where a resample lacks what a class needs (a member, or for AUC also a non-member), the value is NaN,
 and the class is left out of that resample's mean.
@@ -28,12 +28,15 @@ __all__ = [
     "SWEPT",
     "average_precision",
     "mean_recall",
+    "minimum_detection_cost",
     "phone_errors",
     "ratio",
     "roc_auc",
 ]
 
-LOWER_IS_BETTER: frozenset[Metric] = frozenset({"eer", "per"})
+LOWER_IS_BETTER: frozenset[Metric] = frozenset({"eer", "mindcf", "per"})
+
+_COST_MISS, _COST_FALSE_ALARM, _TARGET_PRIOR = 1.0, 1.0, 0.01  # as in NIST SRE, VoxCeleb
 
 # What has no upper edge (an error rate may pass 1) is a ratio.
 SCALES: dict[Metric, Scale] = {
@@ -42,6 +45,7 @@ SCALES: dict[Metric, Scale] = {
     "map": "logit",
     "macro_auc": "logit",
     "eer": "logit",
+    "mindcf": "log",
     "per": "log",
 }
 
@@ -85,10 +89,26 @@ def roc_auc(sweep: Sweep) -> Float[Tensor, "problems rows"]:
     return beaten.double().mul_(sweep.hits).sum(1) / pairs
 
 
+def minimum_detection_cost(sweep: Sweep) -> Float[Tensor, "problems rows"]:
+    """Lowest detection cost of any threshold, over the lowest that needs no scores.
+
+    C = C_miss P_target P_miss + C_fa (1 - P_target) P_fa with C_miss = C_fa = 1, P_target = .01, over
+    min(C_miss P_target, C_fa (1 - P_target)) = .01 (NIST SRE; speechbrain's `minDCF` is C itself).
+    The cost falls only where a target is let in. At 1 scores are worth nothing: rejecting all
+    trials costs no more.
+    """
+    missed = 1 - sweep.found.double() / sweep.members.double()[:, None]
+    let_in = sweep.false.double() / sweep.others.double()[:, None]
+    miss, false_alarm = _COST_MISS * _TARGET_PRIOR, _COST_FALSE_ALARM * (1 - _TARGET_PRIOR)
+    cost = (miss * missed + false_alarm * let_in).amin(1)
+    return cost.clamp(max=miss) / min(miss, false_alarm)
+
+
 # Metrics that need no more than a sweep from member to member; a further one is a line here.
 SWEPT: dict[Metric, Callable[[Sweep], Float[Tensor, "problems rows"]]] = {
     "map": average_precision,
     "macro_auc": roc_auc,
+    "mindcf": minimum_detection_cost,
 }
 
 

@@ -16,6 +16,7 @@ from probe_bench.gather import Workshop
 from probe_bench.jobs import Job
 from probe_bench.ledger import Stage
 from probe_bench.lineup import Contestant
+from probe_bench.probes.config import ProbeConfig
 from probe_bench.results import (
     Stamp,
     chance_rows,
@@ -40,6 +41,7 @@ class Probing:
         features: By encoder and corpus, or encoder and name of a degraded test.
         tests_under: Degraded test clips of the tasks.
         diagnostics: Names.
+        config: Strengths and sizes of the probes.
         stamp: What every row carries.
         shop: Where it works.
         out: Folder of the run; `predictions` and `confusions` in it receive what the probes said.
@@ -51,6 +53,7 @@ class Probing:
     features: Mapping[tuple[str, str], Features]
     tests_under: Collection[DegradedTest]
     diagnostics: Sequence[str]
+    config: ProbeConfig
     stamp: Stamp
     shop: Workshop
     out: Path
@@ -155,7 +158,9 @@ class _Bout:
         self._say("probe", contestant.name)
         with self._time("probe", contestant):
             return evaluate(
-                job.task, job.corpus, job.folds, own, self._all.stamp.seed, further=further
+                *(job.task, job.corpus, job.folds, own, self._all.stamp.seed),
+                config=self._all.config,
+                further=further,
             )
 
     def _time(self, stage: str, contestant: Contestant) -> AbstractContextManager[Stage]:

@@ -36,6 +36,7 @@ def digest(
         "diagnostics": config.diagnostic,
         "seed": config.seed,
         "dtype": config.dtype,
+        "train_frames": config.train_frames,
         "encoders": [[c.name, c.fingerprint] for c in contestants],
         "corpora": [[name, looked.digest] for name, looked in surveys.items()],
     }

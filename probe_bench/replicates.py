@@ -98,7 +98,17 @@ def replicates(
         resamples: Weights of the units.
     """
     swept = [name for name in names if name in metrics.SWEPT]
-    found = _swept(swept, targets, predicted, resamples) if swept else {}
+    of_classes = targets.ndim == 2  # else of trials: one class
+    found = (
+        _swept(
+            swept,
+            targets if of_classes else targets[:, None],
+            predicted if of_classes else predicted[..., None],
+            resamples,
+        )
+        if swept
+        else {}
+    )
     for name in names:
         match name:
             case "accuracy":

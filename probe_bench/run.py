@@ -21,6 +21,7 @@ from probe_bench.leaks.table import write_leaks
 from probe_bench.ledger import Ledger
 from probe_bench.lineup import line_up
 from probe_bench.modulation.stage import measure_modulation
+from probe_bench.probes.config import ProbeConfig
 from probe_bench.probing import Probing
 from probe_bench.record import describe, digest
 from probe_bench.results import Stamp
@@ -65,7 +66,10 @@ def run(config: RunConfig, console: Console) -> Path:
     jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
     leaks = find_leaks(jobs, surveys, shop, refuse=config.refuse_leaks)
     measured = [surveys[name].corpus for _, name in agenda.analyses]
-    expected_s = probing_seconds(jobs, measured, contestants, shop.device, agenda.diagnostics)
+    probes = ProbeConfig(max_train_frames=config.train_frames or None, scratch=shop.cache.root)
+    expected_s = probing_seconds(
+        jobs, measured, contestants, shop.device, probes, agenda.diagnostics
+    )
     console.print(screen.probing(expected_s))
     tests_under = degraded_tests(kinds, jobs, surveys, config.seed)
     features = shop.gather(
@@ -84,6 +88,7 @@ def run(config: RunConfig, console: Console) -> Path:
         features=features,
         tests_under=tests_under.values(),
         diagnostics=agenda.diagnostics,
+        config=probes,
         stamp=stamp,
         shop=shop,
         out=out,

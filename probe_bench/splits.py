@@ -89,10 +89,10 @@ def plan_folds(corpus: Corpus, task: Task, seed: int) -> tuple[Fold, ...]:
     clips = [corpus.clips[i] for i in order]
     plan = _Plan(
         who=f"corpus {corpus.name}, task {task.name}",
-        strata=np.array(_strata(clips, task.label)),
+        strata=np.array(_strata(clips, task)),
         groups=_groups(clips, task.disjoint),
-        identify=task.label == "speaker",
-        classes=task.label not in ("tags", *_SEQUENCES),
+        identify=task.label == "speaker" and task.label not in task.disjoint,
+        classes=task.label not in ("tags", *_SEQUENCES, *task.disjoint),
         seed=seed,
     )
     official = np.array([c.splits.get(task.name, c.splits.get(EVERY_TASK, "")) for c in clips])
@@ -149,12 +149,15 @@ def _content(corpus: Corpus) -> dict[int, str]:
     }
 
 
-def _strata(clips: Sequence[Clip], label: str) -> list[str]:
-    """Name what to spread evenly: the class, of several tags the rarest, of sequences nothing."""
-    if label in _SEQUENCES:
+def _strata(clips: Sequence[Clip], task: Task) -> list[str]:
+    """Name what to spread evenly: the class, of several tags the rarest, of sequences nothing.
+
+    Classes that parts must not share are not spread either.
+    """
+    if task.label in (*_SEQUENCES, *task.disjoint):
         return [""] * len(clips)
-    if label != "tags":
-        return [clip.labels[label] for clip in clips]
+    if task.label != "tags":
+        return [clip.labels[task.label] for clip in clips]
     counts = Counter(tag for clip in clips for tag in clip.tags or ())
     return [min(clip.tags or ("",), key=lambda tag: (counts[tag], tag)) for clip in clips]
 

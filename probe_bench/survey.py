@@ -31,7 +31,7 @@ class Survey:
     Attributes:
         corpus: The usable clips.
         n_samples: Length of each usable clip at its file's own rate, and that rate in Hz.
-        digest: sha256 over the audio bytes and labels of the usable clips.
+        digest: sha256 over the audio bytes and labels of the usable clips, and official trials.
         left_out: The clips that are not used, with reasons.
         prints: Fingerprint of each usable clip, if they were asked for.
         degradation: What is done to every clip before an encoder hears it.
@@ -120,6 +120,8 @@ def survey(
     total = hashlib.sha256()
     for clip, found in good:
         total.update(json.dumps([found.digest, clip.record()], sort_keys=True).encode())
+    for trial in corpus.trials:
+        total.update(json.dumps([trial.same, trial.first, trial.second]).encode())
     return Survey(
         corpus=replace(corpus, clips=tuple(clip for clip, _ in good)),
         n_samples=tuple((found.n_samples, found.rate_hz) for _, found in good),

@@ -9,7 +9,10 @@ Unit = Literal["clip", "frame"]
 ProbeName = Literal[
     "logistic",
     "ridge",
+    "knn",
     "cosine",
+    "plda",
+    "as-norm",
     "ctc",
     "mlp",
     "attentive",
@@ -18,7 +21,7 @@ ProbeName = Literal[
     "ctc-bilstm",
     "ctc-bilstm-beam",
 ]
-Metric = Literal["accuracy", "uar", "map", "macro_auc", "eer", "per"]
+Metric = Literal["accuracy", "uar", "map", "macro_auc", "eer", "mindcf", "per"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

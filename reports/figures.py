@@ -124,6 +124,7 @@ def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame, tests: pd.DataFram
         if few:
             _outline_alike(axes, rows, name, look, text, told_of(tests, panel, rows, name).alike)
         _ring_chosen(axes, rows, name, look, text)
+    _widen(axes, text)
     draw_chance(axes, chance_score(table, panel), text)
     draw_layer_axis(axes, rows, shown)
     if all(layer_rows(rows, name).empty for name in shown):
@@ -132,6 +133,15 @@ def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame, tests: pd.DataFram
     axes.set_ylabel(text.axis)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     return _describe(rows, list(shown), text)
+
+
+def _widen(axes: Axes, text: MetricText) -> None:
+    """Give an axis that shows less than its metric's least range that range, most of it below."""
+    low, high = axes.get_ylim()
+    least = text.least_span * text.scale
+    if high - low < least:
+        top = high + 0.05 * least  # room for the markers
+        axes.set_ylim(top - least, top)
 
 
 def draw_chance(axes: Axes, chance: Score | None, text: MetricText) -> None:

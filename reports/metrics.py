@@ -55,6 +55,7 @@ class MetricText:
         lower_is_better: Errors are, hits are not.
         ranked: Whether one value can be called better than another.
         censored_sign: Which side of a censored value the truth lies on.
+        least_span: Least range of an axis, in the stored unit: smaller differences shall not fill it.
     """
 
     label: str
@@ -64,6 +65,7 @@ class MetricText:
     lower_is_better: bool = False
     ranked: bool = True
     censored_sign: str = ">"
+    least_span: float = 0.0
 
     @property
     def axis(self) -> str:
@@ -126,6 +128,9 @@ METRICS: Mapping[str, MetricText] = {
     "map": _share("mean average precision", "mAP"),
     "macro_auc": _share("macro AUC"),
     "eer": _share("equal error rate", "EER", lower_is_better=True),
+    "mindcf": MetricText(
+        label="minimum detection cost", short="minDCF", lower_is_better=True, least_span=0.2
+    ),
     "per": _share("phone error rate", "PER", lower_is_better=True),
     "selectivity": _share("selectivity"),
     "v_information_bits": MetricText(label="V-information", unit="bits"),

@@ -2,7 +2,9 @@
 
 Conventions:
     Closed set: every speaker is in train, valid and test, but no recording is in two of them.
-    Verification pairs test recordings by the cosine of their pooled features.
+    Verification pairs test recordings by the cosine of their pooled features. PLDA and AS-norm, by
+    `--probe`, are fitted on the very speakers that they are tested on; task `verification` tests
+    speakers whom training has not heard.
 
 Metrics:
     `accuracy` of the clip's speaker, `eer` of verification trials (lower is better).

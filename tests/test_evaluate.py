@@ -13,6 +13,7 @@ from torch import Tensor
 from probe_bench.corpus import Clip, Corpus, Segment
 from probe_bench.encoder import Layer
 from probe_bench.evaluate import Evaluation, ProbeConfig, chance_scores, evaluate
+from probe_bench.metrics import LOWER_IS_BETTER
 from probe_bench.probes.ctc import CtcConfig
 from probe_bench.scoring import Score
 from probe_bench.splits import Fold
@@ -166,7 +167,7 @@ def test_planted_information_is_found_in_its_layer_by_every_probe(
                 assert full.value is not None
                 assert full.ci_low is not None
                 assert full.ci_high is not None
-                sign = -1 if metric in ("eer", "per") else 1
+                sign = -1 if metric in LOWER_IS_BETTER else 1
                 assert sign * full.value > sign * noise.value + 0.1, (task.name, metric)
                 assert full.chosen
                 assert not noise.chosen

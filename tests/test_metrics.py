@@ -1,4 +1,7 @@
-from collections.abc import Callable, Sequence
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import get_args
 
 import numpy as np
@@ -11,6 +14,7 @@ from probe_bench.metrics import (
     SCALES,
     average_precision,
     mean_recall,
+    minimum_detection_cost,
     phone_errors,
     ratio,
     roc_auc,
@@ -20,6 +24,16 @@ from probe_bench.task import Metric
 
 SEEDS = range(4)
 Swept = Callable[[Sweep], Tensor]
+
+
+@pytest.fixture(scope="module")
+def speechbrain() -> Iterator[ModuleType]:
+    """Import speechbrain for this module only: hypothesis cannot look at the lazy modules it leaves."""
+    before = dict(sys.modules)
+    yield importlib.import_module("speechbrain.utils.metric_stats")
+    for name in set(sys.modules) - set(before):
+        if name.startswith("speechbrain"):
+            del sys.modules[name]
 
 
 def ranked_case(seed: int, *, ties: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -58,10 +72,32 @@ def test_weights_are_repeated_units(seed: int, ties: bool) -> None:
     once = np.ones((1, int(weights[1].sum())))
     repeated = (np.repeat(each, weights[1].astype(int)) for each in (scores, positive))
     again = tuple(repeated)
-    for metric in (average_precision, roc_auc):
+    for metric in (average_precision, roc_auc, minimum_detection_cost):
         assert float(swept(metric, *again, once)) == pytest.approx(
             float(swept(metric, scores, positive, weights)[1])
         )
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_detection_cost_is_that_of_speechbrain_over_the_cost_of_rejecting_all(
+    seed: int, ties: bool, speechbrain: ModuleType
+) -> None:
+    scores, same, weights = ranked_case(seed, ties=ties)
+    scores = scores + 4 * same  # so that some threshold beats rejecting all trials
+    cost, _ = speechbrain.minDCF(torch.from_numpy(scores[same]), torch.from_numpy(scores[~same]))
+    ours = float(swept(minimum_detection_cost, scores, same, weights[:1])[0])
+    assert ours == pytest.approx(cost / 0.01, abs=1e-5)
+    assert ours < 1
+
+
+def test_detection_cost_is_at_worst_that_of_rejecting_all() -> None:
+    same, once = np.array([True, True, False, False]), np.ones((1, 4))
+    for scores in (np.zeros(4), np.array([0.0, 0.1, 0.2, 0.3])):
+        assert swept(minimum_detection_cost, scores, same, once).tolist() == [1]
+    # Half of the targets lie above every other trial.
+    scores = np.array([0.5, 0.0, 0.1, 0.2])
+    assert swept(minimum_detection_cost, scores, same, once).tolist() == [0.5]
 
 
 def test_undefined_resamples_are_nan_and_absent_classes_are_left_out() -> None:
@@ -69,6 +105,7 @@ def test_undefined_resamples_are_nan_and_absent_classes_are_left_out() -> None:
     weights = np.array([[1.0, 0, 1], [0, 1, 0], [1, 1, 1]])
     assert swept(average_precision, *case, weights).isnan().tolist() == [True, False, False]
     assert swept(roc_auc, *case, weights).isnan().tolist() == [True, True, False]
+    assert swept(minimum_detection_cost, *case, weights).isnan().tolist() == [True, True, False]
     correct = torch.tensor([[[1.0, 0], [0, 3]]], dtype=torch.float64)
     count = torch.tensor([[2.0, 0], [0, 4]], dtype=torch.float64)
     rows = torch.tensor([[1.0, 1], [1, 0]], dtype=torch.float64)

@@ -32,6 +32,7 @@ def task(name: str = "emotion", disjoint: tuple[str, ...] = ("speaker",), label:
 
 EMOTION = task()
 SPEAKER = task("speaker", ("recording",))
+VERIFICATION = task("verification", ("speaker",), "speaker")
 TAGGING = task("tagging", ("recording",), "tags")
 
 
@@ -311,3 +312,20 @@ def test_equal_audio_in_two_parts_is_a_leak(tmp_path: Path) -> None:
     across = on_disk(with_splits(emotional(5), parts), tmp_path, twins=(0, 29))
     with pytest.raises(CorpusError, match=r"audio.*is in both train \(0000\) and test \(0029\)"):
         check_leaks(across, EMOTION, plan_folds(across, EMOTION, 0))
+
+
+@pytest.mark.parametrize("speakers", [9, 40])
+def test_verification_keeps_speakers_apart_and_every_clip(speakers: int) -> None:
+    clips = emotional(speakers)
+    folds = plan_folds(clips, VERIFICATION, 0)
+    assert len(folds) == (1 if speakers >= 24 else 5)
+    for fold in folds:
+        parts = [
+            {clips.clips[i].labels["speaker"] for i in part}
+            for part in (fold.train, fold.valid, fold.test)
+        ]
+        assert sum(len(part) for part in parts) == len(set.union(*parts)) == speakers
+        assert sorted((*fold.train, *fold.valid, *fold.test)) == list(range(len(clips)))
+        assert fold.notes == ()
+    tested = {i for fold in folds for i in fold.test}
+    assert speakers >= 24 or tested == set(range(len(clips)))

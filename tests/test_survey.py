@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from probe_bench.corpus import Corpus
+from probe_bench.corpus import Corpus, Trial
 from probe_bench.errors import AudioError, CorpusError
 from probe_bench.survey import survey
 
@@ -56,3 +56,12 @@ def test_digest_is_of_content_and_labels_not_of_place(
     assert survey(relabelled, skip_bad=False).digest != digest
     soundfile.write(moved.clips[1].path, 0.2 * np.ones(6400) * np.hanning(6400), 16000)
     assert survey(moved, skip_bad=False).digest != digest
+
+
+def test_digest_is_of_official_trials_too(make_corpus: Callable[..., Corpus]) -> None:
+    corpus = make_corpus([0.5, 0.5])
+    digests = {
+        survey(replace(corpus, trials=trials), skip_bad=False).digest
+        for trials in ((), *((Trial(same=s, first="000", second="001"),) for s in (True, False)))
+    }
+    assert len(digests) == 3

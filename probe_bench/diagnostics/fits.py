@@ -26,6 +26,7 @@ from torch import Tensor
 
 from probe_bench.diagnostics.alphabet import Known, known
 from probe_bench.probes.axes import Axes, principal_axes
+from probe_bench.probes.designs import make_design
 from probe_bench.probes.logistic import LogisticProblems, one_vs_rest_problems, softmax_problems
 from probe_bench.probes.standardise import Standardiser, fit_standardiser
 
@@ -184,9 +185,8 @@ def _problems(
     axes: Sequence[Axes], seen: Known, targets: Shaped[Tensor, "samples ..."]
 ) -> LogisticProblems:
     local = seen.local(targets)
-    if seen.multi_label:
-        return one_vs_rest_problems(axes, [local.float()] * len(axes))
-    return softmax_problems(axes, [local] * len(axes), len(seen.columns))
+    designs = [make_design(own, local, len(seen.columns)) for own in axes]
+    return one_vs_rest_problems(designs) if seen.multi_label else softmax_problems(designs)
 
 
 def _calibrated(ground: Ground, layer: int, probe: Probe) -> Probe:

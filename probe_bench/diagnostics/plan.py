@@ -12,7 +12,7 @@ from probe_bench.diagnostics.acoustic import acoustic_types, control_labels
 from probe_bench.diagnostics.alphabet import encode
 from probe_bench.diagnostics.blocks import Nested, nest
 from probe_bench.encoder import Layer
-from probe_bench.probes.classify import known_classes
+from probe_bench.probes.coding import known_classes
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.units import Units, task_units, thin
 from probe_bench.splits import Fold

@@ -7,11 +7,12 @@ import numpy as np
 from jaxtyping import Shaped
 
 from probe_bench.corpus import Corpus
+from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.units import Label, Units, task_units, thin
 from probe_bench.splits import Fold
 from probe_bench.task import Task
 
-__all__ = ["Coding", "fold_units", "known_classes", "make_coding"]
+__all__ = ["Coding", "as_set", "fold_units", "known_classes", "make_coding", "names_of"]
 
 _UNLEARNT = 30.0  # logit of a tag that every (+) or no (-) training clip carries
 
@@ -51,11 +52,11 @@ class Coding:
     def notes(self, test: Units) -> tuple[str, ...]:
         """Say which test labels the fold's train could not teach."""
         names = set(self.classes) - {self.classes[k] for k in self.columns.tolist()}
-        lost = sorted(names & _names(test))
+        lost = sorted(names & names_of(test))
         if not lost:
             return ()
         effect = "get a constant score" if self.multi_label else "count as errors"
-        count = sum(bool(_as_set(label) & names) for label in test.labels)
+        count = sum(bool(as_set(label) & names) for label in test.labels)
         return (
             f"{count} test units of classes that train cannot teach {effect}: {', '.join(lost)}",
         )
@@ -73,7 +74,7 @@ def make_coding(classes: tuple[str, ...], train: Units) -> Coding:
     """Return the coding of a fold: it knows what its training units can teach."""
     multi_label = isinstance(train.labels[0], tuple)
     if not multi_label:
-        known = _names(train)
+        known = names_of(train)
         columns = np.array([k for k, name in enumerate(classes) if name in known])
         return Coding(classes=classes, columns=columns, constant=np.empty(0), multi_label=False)
     share = np.array([[name in tags for name in classes] for tags in train.labels]).mean(0)
@@ -87,12 +88,12 @@ def make_coding(classes: tuple[str, ...], train: Units) -> Coding:
 
 def known_classes(train: Sequence[Units], every: Sequence[Units]) -> tuple[str, ...]:
     """List the classes of any fold's train in order, then those that occur elsewhere only."""
-    known, seen = ({name for units in some for name in _names(units)} for some in (train, every))
+    known, seen = ({name for units in some for name in names_of(units)} for some in (train, every))
     return (*sorted(known), *sorted(seen - known))
 
 
 def fold_units(
-    task: Task, corpus: Corpus, fold: Fold, seed: int, *, max_train: int, max_valid: int
+    task: Task, corpus: Corpus, fold: Fold, seed: int, config: ProbeConfig
 ) -> tuple[Units, Units, Units]:
     """List a fold's training, validation and test units; frames are thinned to the caps."""
     train, valid, test = (
@@ -100,12 +101,18 @@ def fold_units(
     )
     if task.unit == "clip":
         return train, valid, test
-    return thin(train, max_train, seed), thin(valid, max_valid, seed), test
+    return (
+        thin(train, config.max_train_frames, seed),
+        thin(valid, config.max_valid_frames, seed),
+        test,
+    )
 
 
-def _as_set(label: Label) -> set[str]:
+def as_set(label: Label) -> set[str]:
+    """Return the class of a unit, or its tags, as a set."""
     return set(label) if isinstance(label, tuple) else {label}
 
 
-def _names(units: Units) -> set[str]:
-    return {name for label in set(units.labels) for name in _as_set(label)}
+def names_of(units: Units) -> set[str]:
+    """Return the classes or tags that occur."""
+    return {name for label in set(units.labels) for name in as_set(label)}

@@ -7,20 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from probe_bench.probes.axes import Axes, principal_axes
+from probe_bench.probes.blocks import Blocks, Joined, as_blocks
 from probe_bench.probes.linear import LinearPath
-from probe_bench.probes.logistic import one_vs_rest_problems, softmax_problems
-from probe_bench.probes.ridge import fit_ridge, signed_targets
+from probe_bench.probes.logistic import UNTAUGHT, one_vs_rest_problems, softmax_problems
+from probe_bench.probes.prepare import Prepared, prepare
+from probe_bench.probes.ridge import signed_path
+from probe_bench.probes.roles import Roles
+from probe_bench.probes.scratch import Room
 from probe_bench.probes.search import Judge, search
-from probe_bench.probes.standardise import Standardiser, fit_standardiser
+from probe_bench.probes.standardise import Standardiser
 from probe_bench.probes.stitching import largest_index
 from probe_bench.scoring import plain_value
-from probe_bench.task import Measure, Metric
+from probe_bench.task import Measure
 
-__all__ = ["Fitted", "fit_layers", "predict"]
+__all__ = ["Fitted", "fit_folds", "fit_layers", "predict"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,7 @@ class Fitted:
 
     Attributes:
         standardiser: Fitted on the training features.
-        path: The probe, one strength.
+        path: The probe, one strength; a row for every class, also for those its train does not show.
         l2: That strength.
         valid_value: Its metric on the validation units.
     """
@@ -48,10 +52,11 @@ def fit_layers(
     measures: Sequence[Measure],
     l2: dict[str, tuple[float, ...]],
     *,
-    train: Sequence[Float[Tensor, "_ _"]],
+    train: Sequence[Float[Tensor, "_ _"] | Blocks],
     train_targets: Tensor,
-    valid: Sequence[Float[Tensor, "_ _"]],
+    valid: Sequence[Float[Tensor, "_ _"] | Blocks],
     valid_targets: Shaped[np.ndarray, "units ..."],
+    room: Room | None = None,
 ) -> dict[str, list[Fitted]]:
     """Fit every linear probe on every layer at every strength; keep the best on `valid`.
 
@@ -59,31 +64,72 @@ def fit_layers(
         measures: Probes (`logistic`, `ridge`); the first metric of each chooses its strength. Higher
             values of it are better.
         l2: Strengths of each probe, strongest first: of equally good ones the strongest is kept.
-        train: Training features of each layer.
+        train: Training features of each layer, all of one width: tensors, or blocks to be streamed.
         train_targets: Class indices, or `units classes` membership for multi-label.
         valid: Validation features of each layer.
         valid_targets: As `train_targets`; a class unknown to training is any index beyond.
+        room: Where features that exceed memory are put.
 
     Returns:
         The chosen probe of each layer, by probe name.
     """
-    standardisers = [fit_standardiser(x) for x in train]
-    standardised = [s(x) for s, x in zip(standardisers, train, strict=True)]
-    held_out = [s(x) for s, x in zip(standardisers, valid, strict=True)]
-    axes = [principal_axes(x) for x in standardised]
-    chosen: dict[str, list[Fitted]] = {}
+    rows = torch.cat([train_targets.cpu(), torch.from_numpy(valid_targets).to(train_targets.dtype)])
+    trained = np.arange(len(rows)) < len(train_targets)
+    n_classes = rows.shape[1] if rows.dim() == 2 else int(train_targets.max()) + 1
+    fitted = fit_folds(
+        measures,
+        l2,
+        layers=[
+            Joined(parts=[as_blocks(x) for x in both]) for both in zip(train, valid, strict=True)
+        ],
+        roles=Roles(train=trained[None], valid=~trained[None]),
+        targets=rows.numpy(),
+        n_classes=n_classes,
+        room=room or Room(),
+    )
+    return {probe: folds[0] for probe, folds in fitted.items()}
+
+
+def fit_folds(
+    measures: Sequence[Measure],
+    l2: dict[str, tuple[float, ...]],
+    *,
+    layers: Sequence[Blocks],
+    roles: Roles,
+    targets: Shaped[np.ndarray, "rows ..."],
+    n_classes: int,
+    room: Room,
+) -> dict[str, list[list[Fitted]]]:
+    """Fit every linear probe on every fold of every layer in one batch; choose on each fold's valid.
+
+    Args:
+        measures: As for `fit_layers`.
+        l2: As for `fit_layers`.
+        layers: Features of each layer, all of one width; read twice, never held beyond `room`.
+        roles: Rows that each fold trains on, and chooses by.
+        targets: Class index of each row, or `rows classes` membership.
+        n_classes: Classes that are fitted; an index beyond can only be an error of valid rows.
+        room: Where features that exceed memory are put.
+
+    Returns:
+        The chosen probes by fold and layer, by probe name.
+    """
+    coded = torch.from_numpy(targets)
+    inside = coded if coded.dim() == 2 else torch.where(coded < n_classes, coded, 0)
+    prepared = prepare(layers, roles, inside, n_classes, room)
+    placed = np.empty_like(targets)
+    placed[roles.place.numpy()] = targets
+    chosen: dict[str, list[list[Fitted]]] = {}
     for measure in measures:
-
-        def value(layer: int, probe: LinearPath, metric: Metric = measure.metrics[0]) -> float:
-            (scores,) = probe.scores(held_out[layer])
-            predicted = predict(scores, multi_label=valid_targets.ndim == 2)
-            return plain_value(metric, valid_targets, predicted)
-
+        judge = _judge(measure, prepared, placed)
         fit = _logistic if measure.probe == "logistic" else _ridge
-        probes = fit(axes, standardised, train_targets, l2[measure.probe], value)
+        probes = fit(prepared, l2[measure.probe], judge, multi_label=targets.ndim == 2)
         chosen[measure.probe] = [
-            Fitted(standardiser=s, path=probe, l2=probe.l2[0], valid_value=value(layer, probe))
-            for layer, (s, probe) in enumerate(zip(standardisers, probes, strict=True))
+            [
+                _fitted(prepared, case, probes[case], judge)
+                for case in range(fold, len(probes), roles.n_folds)
+            ]
+            for fold in range(roles.n_folds)
         ]
     return chosen
 
@@ -97,42 +143,68 @@ def predict(
     return scores.argmax(1).cpu().numpy()
 
 
-def _logistic(
-    axes: list[Axes],
-    train: list[Float[Tensor, "_ _"]],
-    targets: Tensor,
-    l2: tuple[float, ...],
-    value: Judge,
-) -> list[LinearPath]:
-    """Fit each layer at the strength that validates best; weak strengths only where they may."""
-    target = targets.to(train[0].device)
-    problems = (
-        one_vs_rest_problems(axes, [target.float()] * len(axes))
-        if target.dim() == 2
-        else softmax_problems(axes, [target] * len(axes), int(target.max()) + 1)
+def _fitted(prepared: list[Prepared], case: int, probe: LinearPath, judge: Judge) -> Fitted:
+    folds = len(prepared[0].folds)
+    return Fitted(
+        standardiser=prepared[case // folds].folds[case % folds].standardiser,
+        path=probe,
+        l2=probe.l2[0],
+        valid_value=judge(case, probe),
     )
-    return search(problems, l2, value)
+
+
+def _judge(
+    measure: Measure, prepared: list[Prepared], targets: Shaped[np.ndarray, "rows ..."]
+) -> Judge:
+    """Return what scores a probe on the rows that its fold chooses by.
+
+    A case is a layer and a fold, folds running fastest. Tags that a fold's train cannot teach are
+    left out: no strength changes them.
+    """
+    folds = len(prepared[0].folds)
+    multi_label = targets.ndim == 2
+    rows = [_valid_rows(prepared[0], fold) for fold in range(folds)]
+
+    def value(case: int, probe: LinearPath) -> float:
+        layer, fold = divmod(case, folds)
+        (scores,) = prepared[layer].valid_scores(fold, probe)
+        predicted, wanted = predict(scores, multi_label=multi_label), targets[rows[fold]]
+        if multi_label:
+            share = prepared[layer].folds[fold].target_mean.cpu().numpy()
+            taught = (share > 0) & (share < 1)
+            predicted, wanted = predicted[:, taught], wanted[:, taught]
+        return plain_value(measure.metrics[0], wanted, predicted)
+
+    return value
+
+
+def _valid_rows(prepared: Prepared, fold: int) -> Shaped[np.ndarray, " rows"]:
+    segments = [s for s in prepared.design.segments if fold in s.valid]
+    return np.concatenate([np.arange(s.start, s.stop) for s in segments])
+
+
+def _logistic(
+    prepared: list[Prepared], l2: tuple[float, ...], judge: Judge, *, multi_label: bool
+) -> Sequence[LinearPath]:
+    """Fit each case at the strength that validates best; weak strengths only where they may."""
+    designs = [layer.design for layer in prepared]
+    problems = one_vs_rest_problems(designs) if multi_label else softmax_problems(designs)
+    return search(problems, l2, judge)
 
 
 def _ridge(
-    axes: list[Axes],
-    train: list[Float[Tensor, "_ _"]],
-    targets: Tensor,
-    l2: tuple[float, ...],
-    value: Judge,
-) -> list[LinearPath]:
-    """Fit each layer at all strengths in closed form and keep the one that validates best."""
-    target = targets.to(train[0].device)
-    signed = (
-        target.double() * 2 - 1
-        if target.dim() == 2
-        else signed_targets(target, int(target.max()) + 1)
-    )
-    paths = [fit_ridge(a, x, signed, l2) for a, x in zip(axes, train, strict=True)]
-    return [_best(layer, path, value) for layer, path in enumerate(paths)]
+    prepared: list[Prepared], l2: tuple[float, ...], judge: Judge, *, multi_label: bool
+) -> Sequence[LinearPath]:
+    """Fit each case at all strengths in closed form and keep the one that validates best."""
+    axes = [fold for layer in prepared for fold in layer.folds]
+    paths = [signed_path(own, l2) for own in axes]
+    if not multi_label:  # a class that train does not show must never win
+        for own, path in zip(axes, paths, strict=True):
+            path.intercept[:, own.target_mean == 0] = -UNTAUGHT
+    return [_best(case, path, judge) for case, path in enumerate(paths)]
 
 
-def _best(layer: int, path: LinearPath, value: Judge) -> LinearPath:
+def _best(case: int, path: LinearPath, judge: Judge) -> LinearPath:
     """Return the strength that validates best, the first of equal ones; undefined never wins."""
-    values = [value(layer, path.at(strength)) for strength in range(len(path.l2))]
+    values = [judge(case, path.at(strength)) for strength in range(len(path.l2))]
     return path.at(largest_index(values))

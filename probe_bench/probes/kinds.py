@@ -15,7 +15,7 @@ __all__ = ["KINDS", "OWN", "Family", "Kind", "kind_of", "with_probes"]
 OWN = "own"
 """Stands for a task's own probes on the command line."""
 
-Family = Literal["linear", "pairs", "transcripts", "heads", "sum"]
+Family = Literal["linear", "neighbours", "pairs", "transcripts", "heads", "sum"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,18 +45,32 @@ class Kind:
                 return any(kind_of(m.probe).family == "pairs" for m in task.measures)
             case "transcripts":
                 return task.label == "phones"
-            case "linear" | "heads" | "sum":
-                return task.unit in self.units
+            case "linear" | "neighbours" | "heads" | "sum":
+                # Classes that are kept apart cannot be learnt.
+                return task.unit in self.units and task.label not in task.disjoint
 
 
 KINDS: tuple[Kind, ...] = (
     Kind(name="logistic", summary="logistic regression at its optimum", family="linear"),
     Kind(name="ridge", summary="ridge classifier in closed form", family="linear"),
+    Kind(name="knn", summary="exact nearest neighbours by cosine", family="neighbours"),
     Kind(
         name="cosine",
         summary="pairs of clips by the cosine of pooled features",
         family="pairs",
-        metrics=("eer",),
+        metrics=("eer", "mindcf"),
+    ),
+    Kind(
+        name="plda",
+        summary="pairs of clips by the likelihood ratio of a two-covariance PLDA",
+        family="pairs",
+        metrics=("eer", "mindcf"),
+    ),
+    Kind(
+        name="as-norm",
+        summary="pairs of clips by cosine, normalised by each clip's nearest training speakers",
+        family="pairs",
+        metrics=("eer", "mindcf"),
     ),
     Kind(
         name="ctc",

@@ -1,4 +1,4 @@
-"""Logistic regression at its optimum, for all layers and strengths in one batched solve.
+"""Logistic regression at its optimum, for all layers, folds and strengths in one batched solve.
 
 Objective, per problem:
 
@@ -18,7 +18,7 @@ anew at each strength, about half a pass over the data) it is diagonal. Against 
 (1992), Λ_i <= I / 2, it knows class frequencies and how sure the classifier already is; on
 phone-like features it needs about a fifth of the passes.
 
-Layers and classes are the batch; strengths run from strong to weak, each starting from the one
+Layers, folds and classes are the batch; strengths run from strong to weak, each starting from the one
 before (here, or in `search`, which solves to the end only the strength that validates best).
 """
 
@@ -30,12 +30,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe_bench.probes.axes import Axes
-from probe_bench.probes.designs import Objective, make_design
+from probe_bench.probes.designs import Design, Objective, make_design
 from probe_bench.probes.lbfgs import Minimum, minimise
 from probe_bench.probes.linear import LinearPath
 from probe_bench.probes.losses import Sigmoid, Softmax
 
 __all__ = [
+    "UNTAUGHT",
     "LogisticPath",
     "LogisticProblems",
     "fit_one_vs_rest",
@@ -48,10 +49,14 @@ _TOLERANCE = 3e-8
 """Relative objective gap at which a problem stops, estimated from the curvature seen so far; true
 gaps stay within about ten times of it."""
 
+UNTAUGHT = 1e4
+"""Logit of a class that training never (-) or always (+) shows: its loss and gradient are exactly 0
+in float32, so it takes no part in the solve, and folds that know different classes can be stacked."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogisticPath(LinearPath):
-    """Logistic probes of one layer, with the record of their solve.
+    """Logistic probes of one case, with the record of their solve.
 
     Attributes:
         passes: Reads of the training data (value and gradient) by the slowest class.
@@ -64,43 +69,41 @@ class LogisticPath(LinearPath):
 
 @dataclass(frozen=True, kw_only=True)
 class LogisticProblems:
-    """The logistic regressions of several layers on the same targets, before any strength is set.
+    """Logistic regressions of several cases (layer and fold), before any strength is set.
 
-    A layer is one problem (softmax) or one a class (one-vs-rest); points are in principal axes.
+    A case is one problem (softmax) or one a class (one-vs-rest); points are in principal axes.
 
     Attributes:
-        axes: Principal axes of each layer's training features.
         objective: Products of all problems with their features.
         start: Zero weights, intercepts at the class priors (float64).
     """
 
-    axes: Sequence[Axes]
     objective: Objective
-    start: Float[Tensor, "layers problems rows width"]
+    start: Float[Tensor, "cases problems rows width"]
 
     def solve(
         self,
-        layers: Sequence[int],
-        start: Float[Tensor, "layers problems rows width"],
+        cases: Sequence[int],
+        start: Float[Tensor, "cases problems rows width"],
         l2: Sequence[float],
         tolerance: float,
     ) -> Minimum:
-        """Solve some layers, each from its own start and at its own strength.
+        """Solve some cases, each from its own start and at its own strength.
 
         Args:
-            layers: Ascending.
-            start: One a layer named.
-            l2: One a layer named.
+            cases: Ascending.
+            start: One a case named.
+            l2: One a case named.
             tolerance: Relative objective gap at which a problem stops.
 
         Returns:
-            Minima, `layers problems` first.
+            Minima, `cases problems` first.
         """
-        device, per_layer = start.device, start.shape[1]
-        first = per_layer * torch.tensor(layers, device=device)
-        ids = (first[:, None] + torch.arange(per_layer, device=device)).flatten()
+        device, per_case = start.device, start.shape[1]
+        first = per_case * torch.tensor(cases, device=device)
+        ids = (first[:, None] + torch.arange(per_case, device=device)).flatten()
         strengths = torch.tensor(list(l2), dtype=torch.float64, device=device)
-        strengths = strengths.repeat_interleave(per_layer)
+        strengths = strengths.repeat_interleave(per_case)
         flat = start.flatten(0, 1)
         found = minimise(
             lambda active, at: self.objective.value_and_gradient(
@@ -119,54 +122,55 @@ class LogisticProblems:
         )
 
     def probe(
-        self, layer: int, l2: float, point: Float[Tensor, "problems rows width"]
+        self, case: int, l2: float, point: Float[Tensor, "problems rows width"]
     ) -> LinearPath:
-        """Return the probe of one layer and strength in the coordinates of its features."""
-        axes, rotated = self.axes[layer], point.flatten(0, 1)
-        weight = rotated[:, : axes.basis.shape[1]] @ axes.basis.T
-        intercept = rotated[:, -1] - weight @ axes.mean
+        """Return the probe of one case and strength in the coordinates of its features."""
+        view, rotated = self.objective.view(case), point.flatten(0, 1)
+        weight = rotated[:, : view.basis.shape[1]] @ view.basis.T
+        intercept = rotated[:, -1] - weight @ view.mean
         return LinearPath(l2=(l2,), weight=weight[None], intercept=intercept[None])
 
 
-def softmax_problems(
-    axes: Sequence[Axes], classes: Sequence[Int[Tensor, " _"]], n_classes: int
-) -> LogisticProblems:
-    """Set up multinomial logistic regression on every layer.
+def softmax_problems(designs: Sequence[Design]) -> LogisticProblems:
+    """Set up multinomial logistic regression on every fold of every layer.
 
     Args:
-        axes: Principal axes of each layer's (or fold's) training features; ranks may differ.
-        classes: Class index of each training sample, per layer; every class must occur.
-        n_classes: Number of classes.
+        designs: One a layer, with class indices as targets; ranks may differ. A class that a fold's
+            rows do not show keeps a score that never wins there.
     """
-    width = 1 + max(a.coordinates.shape[1] for a in axes)
-    designs = [make_design(a, c, width) for a, c in zip(axes, classes, strict=True)]
-    prior = [torch.bincount(c, minlength=n_classes).double() / len(c) for c in classes]
-    logits = torch.stack(prior).log()
-    start = logits.new_zeros(len(axes), 1, n_classes, width)
-    start[:, 0, :, -1] = logits - logits.mean(1, keepdim=True)
-    objective = Objective(designs=designs, loss=Softmax(), per_design=1)
-    return LogisticProblems(axes=axes, objective=objective, start=start)
+    prior = _priors(designs)
+    logits = prior.log()
+    known = prior > 0
+    mean = torch.where(known, logits, 0).sum(1, keepdim=True) / known.sum(1, keepdim=True)
+    start = _zeros(designs, 1, prior.shape[1])
+    start[:, 0, :, -1] = torch.where(known, logits - mean, -UNTAUGHT)
+    objective = Objective(designs=designs, loss=Softmax(), per_case=1)
+    return LogisticProblems(objective=objective, start=start)
 
 
-def one_vs_rest_problems(
-    axes: Sequence[Axes], targets: Sequence[Float[Tensor, "_ classes"]]
-) -> LogisticProblems:
-    """Set up one independent logistic regression a class on every layer.
+def one_vs_rest_problems(designs: Sequence[Design]) -> LogisticProblems:
+    """Set up one independent logistic regression a class on every fold of every layer.
 
     Args:
-        axes: Principal axes of each layer's training features.
-        targets: 0/1 membership; every class needs a sample with and one without it.
+        designs: One a layer, with 0/1 membership as targets; ranks may differ. A class that all or
+            none of a fold's rows have keeps a constant score there.
     """
-    n_classes = targets[0].shape[1]
-    width = 1 + max(a.coordinates.shape[1] for a in axes)
-    designs = [
-        make_design(a, t.float().T.contiguous(), width) for a, t in zip(axes, targets, strict=True)
-    ]
-    prior = torch.stack([t.double().mean(0) for t in targets])
-    start = prior.new_zeros(len(axes), n_classes, 1, width)
-    start[:, :, 0, -1] = prior.logit()
-    objective = Objective(designs=designs, loss=Sigmoid(), per_design=n_classes)
-    return LogisticProblems(axes=axes, objective=objective, start=start)
+    prior = _priors(designs)
+    start = _zeros(designs, prior.shape[1], 1)
+    start[:, :, 0, -1] = prior.logit().clamp(-UNTAUGHT, UNTAUGHT)
+    objective = Objective(designs=designs, loss=Sigmoid(), per_case=prior.shape[1])
+    return LogisticProblems(objective=objective, start=start)
+
+
+def _priors(designs: Sequence[Design]) -> Float[Tensor, "cases classes"]:
+    return torch.stack([view.target_mean for design in designs for view in design.views])
+
+
+def _zeros(
+    designs: Sequence[Design], problems: int, rows: int
+) -> Float[Tensor, "cases {problems} {rows} width"]:
+    cases, width = sum(len(d.views) for d in designs), 1 + max(d.rank for d in designs)
+    return torch.zeros(cases, problems, rows, width, dtype=torch.float64, device=designs[0].device)
 
 
 def fit_softmax(
@@ -177,12 +181,20 @@ def fit_softmax(
     *,
     tolerance: float = _TOLERANCE,
 ) -> list[LogisticPath]:
-    """Fit multinomial logistic regression for every layer and strength (see `softmax_problems`).
+    """Fit multinomial logistic regression for every layer and strength.
+
+    Args:
+        axes: Principal axes of each layer's training features; ranks may differ.
+        classes: Class index of each training sample, per layer.
+        n_classes: Number of classes.
+        l2: Strengths, positive.
+        tolerance: Relative objective gap at which a problem stops.
 
     Returns:
         One path a layer, strengths as given.
     """
-    return _paths(softmax_problems(axes, classes, n_classes), l2, tolerance)
+    designs = [make_design(a, c, n_classes) for a, c in zip(axes, classes, strict=True)]
+    return _paths(softmax_problems(designs), l2, tolerance)
 
 
 def fit_one_vs_rest(
@@ -192,31 +204,35 @@ def fit_one_vs_rest(
     *,
     tolerance: float = _TOLERANCE,
 ) -> list[LogisticPath]:
-    """Fit one logistic regression a class for every layer and strength (`one_vs_rest_problems`)."""
-    return _paths(one_vs_rest_problems(axes, targets), l2, tolerance)
+    """Fit one logistic regression a class for every layer and strength.
+
+    `targets` are 0/1 membership per layer; the rest is as for `fit_softmax`.
+    """
+    designs = [make_design(a, t, t.shape[1]) for a, t in zip(axes, targets, strict=True)]
+    return _paths(one_vs_rest_problems(designs), l2, tolerance)
 
 
 def _paths(problems: LogisticProblems, l2: Sequence[float], tolerance: float) -> list[LogisticPath]:
-    """Solve every strength on every layer, from the strongest to the weakest."""
-    layers = range(len(problems.axes))
+    """Solve every strength of every case, from the strongest to the weakest."""
+    cases = range(len(problems.start))
     solved: dict[float, Minimum] = {}
     point = problems.start
     for strength in sorted(set(l2), reverse=True):
-        solved[strength] = problems.solve(layers, point, [strength] * len(layers), tolerance)
+        solved[strength] = problems.solve(cases, point, [strength] * len(cases), tolerance)
         point = solved[strength].point
-    return [_path(problems, layer, l2, [solved[strength] for strength in l2]) for layer in layers]
+    return [_path(problems, case, l2, [solved[strength] for strength in l2]) for case in cases]
 
 
 def _path(
-    problems: LogisticProblems, layer: int, l2: Sequence[float], minima: Sequence[Minimum]
+    problems: LogisticProblems, case: int, l2: Sequence[float], minima: Sequence[Minimum]
 ) -> LogisticPath:
-    probes = [problems.probe(layer, s, m.point[layer]) for s, m in zip(l2, minima, strict=True)]
+    probes = [problems.probe(case, s, m.point[case]) for s, m in zip(l2, minima, strict=True)]
     return LogisticPath(
         l2=tuple(l2),
         weight=torch.cat([probe.weight for probe in probes]),
         intercept=torch.cat([probe.intercept for probe in probes]),
-        passes=tuple(int(minimum.passes[layer].max()) for minimum in minima),
-        gap=tuple(float(minimum.gap[layer].max()) for minimum in minima),
+        passes=tuple(int(minimum.passes[case].max()) for minimum in minima),
+        gap=tuple(float(minimum.gap[case].max()) for minimum in minima),
     )
 
 
@@ -228,8 +244,7 @@ def _kronecker(
 ) -> Callable[[Int[Tensor, " active"], Tensor], Tensor]:
     """Return the inverse of mean(Λ) ⊗ diag(variance) + l2 I (intercept: no l2)."""
     spread, modes = torch.linalg.eigh(objective.class_curvature(ids, point))
-    variance = torch.stack([design.variance for design in objective.designs])
-    variance = variance[ids // objective.per_design]
+    variance = _variances(objective, point.shape[2])[ids // objective.per_case]
     scale = spread.clamp(min=0).unsqueeze(2) * variance.unsqueeze(1)
     scale[..., :-1] += l2[:, None, None]
     # Softmax scores may all move together: that mode has no curvature and no gradient either.
@@ -241,3 +256,13 @@ def _kronecker(
         return solved
 
     return apply
+
+
+def _variances(objective: Objective, width: int) -> Float[Tensor, "cases {width}"]:
+    """Second moment of every coordinate of every case, 1 for the intercept's."""
+    views = [view for design in objective.designs for view in design.views]
+    variance = views[0].variance.new_zeros(len(views), width)
+    for row, view in zip(variance, views, strict=True):
+        row[: len(view.variance)] = view.variance
+    variance[:, -1] = 1
+    return variance

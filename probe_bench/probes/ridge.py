@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probe_bench.probes.axes import Axes
+from probe_bench.probes.axes import Axes, FoldAxes
 from probe_bench.probes.linear import LinearPath
 
-__all__ = ["fit_ridge", "signed_targets"]
+__all__ = ["fit_ridge", "ridge_path", "signed_path", "signed_targets"]
 
 
 def signed_targets(
@@ -44,15 +44,44 @@ def fit_ridge(
     Returns:
         The exact minimisers.
     """
-    n = len(x)
     offset = targets.double().mean(0)
     centred = targets.double() - offset
-    # basisᵀ Xᵀ T: centred targets are orthogonal to the mean of X, so X need not be centred.
-    moments = axes.basis.T @ _cross(x, centred) / n
-    strengths = torch.tensor(list(l2), dtype=torch.float64, device=x.device)
-    shrunk = moments / (axes.eigenvalues[None, :, None] + strengths[:, None, None])
-    weight = (axes.basis @ shrunk).movedim(-1, -2)
-    return LinearPath(l2=tuple(l2), weight=weight, intercept=offset - weight @ axes.mean)
+    # Centred targets are orthogonal to the mean of X, so X need not be centred.
+    cross = _cross(x, centred) / len(x)
+    return _path(axes.basis, axes.eigenvalues, cross, axes.mean, offset, l2)
+
+
+def ridge_path(axes: FoldAxes, l2: Sequence[float]) -> LinearPath:
+    """Fit all strengths on the targets that the moments of the axes were taken with.
+
+    Args:
+        axes: Of the training features; the features themselves are not needed.
+        l2: Strengths, positive.
+
+    Returns:
+        The exact minimisers, in the coordinates of the standardised features.
+    """
+    return _path(axes.basis, axes.eigenvalues, axes.cross, axes.offset, axes.target_mean, l2)
+
+
+def signed_path(axes: FoldAxes, l2: Sequence[float]) -> LinearPath:
+    """Fit as `ridge_path`, with 0/1 targets y taken as ±1: t = 2 y - 1 doubles weights, b = 2 b' - 1."""
+    path = ridge_path(axes, l2)
+    return LinearPath(l2=path.l2, weight=2 * path.weight, intercept=2 * path.intercept - 1)
+
+
+def _path(
+    basis: Float[Tensor, "dim rank"],
+    eigenvalues: Float[Tensor, " rank"],
+    cross: Float[Tensor, "dim targets"],
+    mean: Float[Tensor, " dim"],
+    target_mean: Float[Tensor, " targets"],
+    l2: Sequence[float],
+) -> LinearPath:
+    strengths = torch.tensor(list(l2), dtype=torch.float64, device=basis.device)
+    shrunk = (basis.T @ cross) / (eigenvalues[None, :, None] + strengths[:, None, None])
+    weight = (basis @ shrunk).movedim(-1, -2)
+    return LinearPath(l2=tuple(l2), weight=weight, intercept=target_mean - weight @ mean)
 
 
 def _cross(

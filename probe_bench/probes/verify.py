@@ -1,6 +1,7 @@
-"""Speaker verification on one task: pairs of each fold's test clips."""
+"""Speaker verification on one task: pairs of each fold's test clips, by every back-end asked for."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,15 +10,34 @@ from torch import Tensor
 
 from probe_bench.corpus import Corpus
 from probe_bench.features import Features
+from probe_bench.probes.back_ends import FITS, BackEnd
 from probe_bench.probes.config import ProbeConfig
-from probe_bench.probes.standardise import Standardiser, fit_standardiser
-from probe_bench.probes.stitching import FoldPredictions, stitch
-from probe_bench.probes.verification import Trials, cosine_scores, make_trials
+from probe_bench.probes.stitching import FoldPredictions, best_index, stitch
+from probe_bench.probes.verification import Trials, make_trials
 from probe_bench.scoring import Predictions, plain_value
 from probe_bench.splits import Fold
-from probe_bench.task import Measure, Task
+from probe_bench.task import Measure, Metric, Task
 
-__all__ = ["verify"]
+__all__ = ["TrialPlan", "plan_trials", "verify"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialPlan:
+    """The trials that a task is scored on.
+
+    Attributes:
+        folds: Those of each fold; indices are into its test clips.
+        notes: Where they come from, if the corpus has official ones.
+    """
+
+    folds: tuple[Trials, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether there are pairs of one speaker and pairs of two."""
+        same = torch.cat([trials.same for trials in self.folds])
+        return bool(same.any()) and not bool(same.all())
 
 
 def verify(
@@ -31,30 +51,64 @@ def verify(
     config: ProbeConfig,
     further: Sequence[Features] = (),
 ) -> list[Predictions]:
-    """Score trials by cosine; only mean and scale are fitted (on train).
+    """Score the test trials by each back-end, its settings chosen on pairs of valid clips.
 
     The same test trials are then scored from each of `further`, both clips of a pair alike.
-    Nothing is returned where a fold's test clips give no pair of one speaker or none of two.
+    Nothing is returned where the test trials lack one kind; a back-end is left out where it cannot be
+    fitted (PLDA needs several clips of some training speaker, AS-norm two speakers).
     """
-    parts = [_fold(task, corpus, fold, features, config, further) for fold in folds]
-    if any(part is None for part in parts):
+    plan = plan_trials(task, corpus, folds, config)
+    if not plan.usable:
         return []
-    return [
-        stitch(
-            [part for part in parts if part is not None],
-            probe=measure.probe,
-            unit="trial",
-            metric="eer",
-            layers=tuple(layer.name for layer in features.layers),
-            classes=(),
-            corpus=corpus,
-            task=task,
+    found = []
+    for measure in measures:
+        parts = [
+            _fold(measure, task, corpus, fold, features, trials, config, further)
+            for fold, trials in zip(folds, plan.folds, strict=True)
+        ]
+        made = [replace(part, notes=plan.notes) for part in parts if part is not None]
+        if len(made) == len(parts):
+            found.append(
+                stitch(
+                    made,
+                    probe=measure.probe,
+                    unit="trial",
+                    metric=measure.metrics[0],
+                    layers=tuple(layer.name for layer in features.layers),
+                    classes=(),
+                    corpus=corpus,
+                    task=task,
+                )
+            )
+    return found
+
+
+def plan_trials(
+    task: Task, corpus: Corpus, folds: Sequence[Fold], config: ProbeConfig
+) -> TrialPlan:
+    """Take the official trials if their clips lie in test parts, else pair the test clips.
+
+    Official trials some of whose clips are not in the corpus (any more) are left out and noted; all
+    others have to lie in one test part each, or none is used: a part of a protocol is another one.
+    """
+    official = tuple(_official(corpus, fold.test) for fold in folds)
+    ids = {clip.id for clip in corpus}
+    n_present = sum(trial.first in ids and trial.second in ids for trial in corpus.trials)
+    n_tested, n = sum(len(trials) for trials in official), len(corpus.trials)
+    if n_tested and n_tested == n_present:
+        left_out = (
+            f"{n_tested} of {n} official trials scored, the others name clips that were left out"
         )
-        for measure in measures
-    ]
+        return TrialPlan(folds=official, notes=(left_out,) if n_tested < n else ())
+    unused = (
+        f"none of the {n} official trials is used, the test parts hold the clips of only {n_tested}: "
+        "test clips are paired instead"
+    )
+    made = tuple(_pairs(task, corpus, fold.test, config) for fold in folds)
+    return TrialPlan(folds=made, notes=(unused,) if n else ())
 
 
-def fold_trials(task: Task, corpus: Corpus, clips: Sequence[int], config: ProbeConfig) -> Trials:
+def _pairs(task: Task, corpus: Corpus, clips: Sequence[int], config: ProbeConfig) -> Trials:
     """Pair clips of different recordings; a clip without recording label is its own."""
     some = [corpus.clips[i] for i in clips]
     return make_trials(
@@ -64,48 +118,79 @@ def fold_trials(task: Task, corpus: Corpus, clips: Sequence[int], config: ProbeC
     )
 
 
+def _official(corpus: Corpus, clips: Sequence[int]) -> Trials:
+    """Return the official trials between some clips."""
+    place = {corpus.clips[i].id: k for k, i in enumerate(clips)}
+    known = [t for t in corpus.trials if t.first in place and t.second in place]
+    return Trials(
+        first=torch.tensor([place[t.first] for t in known], dtype=torch.long),
+        second=torch.tensor([place[t.second] for t in known], dtype=torch.long),
+        same=torch.tensor([t.same for t in known], dtype=torch.bool),
+    )
+
+
 def _fold(
+    measure: Measure,
     task: Task,
     corpus: Corpus,
     fold: Fold,
     features: Features,
+    test: Trials,
     config: ProbeConfig,
     further: Sequence[Features],
 ) -> FoldPredictions | None:
-    valid = fold_trials(task, corpus, fold.valid, config)
-    test = fold_trials(task, corpus, fold.test, config)
-    if bool(test.same.all()) or not bool(test.same.any()):
+    """Fit all layers, choose their settings on valid, and score the test trials by what was chosen."""
+    labels = [corpus.clips[i].labels[task.label] for i in fold.train]
+    speaker = torch.from_numpy(np.unique(labels, return_inverse=True)[1])
+    layers = range(len(features.layers))
+    fitted = FITS[measure.probe](
+        (_pooled(features, layer, fold.train) for layer in layers), speaker, config
+    )
+    if not fitted:
         return None
-    predicted, values = [], []
-    others: list[list[Float[np.ndarray, " trials"]]] = [[] for _ in further]
-    for layer in range(len(features.layers)):
-        pooled = features.pooled(layer)
-        standardiser = fit_standardiser(pooled[_index(fold.train, pooled)])
-        valid_scores = _scores(standardiser, pooled, fold.valid, valid)
-        values.append(plain_value("eer", valid.same.numpy(), valid_scores))
-        predicted.append(_scores(standardiser, pooled, fold.test, test))
-        for source, scores in zip(further, others, strict=True):
-            scores.append(_scores(standardiser, source.pooled(layer), fold.test, test))
+    valid = _pairs(task, corpus, fold.valid, config)
+    chosen = [
+        _choose(fitted[layer], measure.metrics[0], _pooled(features, layer, fold.valid), valid)
+        for layer in layers
+    ]
     clips = np.array(fold.test)
     return FoldPredictions(
         clip=clips[test.first.numpy()],
         other=clips[test.second.numpy()],
         targets=test.same.numpy(),
-        predicted=np.stack(predicted),
-        settings=("",) * len(predicted),
-        valid_values=tuple(values),
-        further=tuple(np.stack(scores) for scores in others),
+        predicted=_read([back_end for back_end, _ in chosen], features, fold.test, test),
+        settings=tuple(back_end.settings[0] for back_end, _ in chosen),
+        valid_values=tuple(value for _, value in chosen),
+        further=tuple(
+            _read([back_end for back_end, _ in chosen], source, fold.test, test)
+            for source in further
+        ),
     )
 
 
-def _scores(
-    standardiser: Standardiser,
-    pooled: Float[Tensor, "clips stats"],
-    clips: Sequence[int],
-    trials: Trials,
-) -> Float[np.ndarray, " trials"]:
-    return cosine_scores(standardiser(pooled[_index(clips, pooled)]), trials).numpy()
+def _choose(
+    back_end: BackEnd, metric: Metric, valid: Float[Tensor, "clips stats"], trials: Trials
+) -> tuple[BackEnd, float]:
+    """Return the back-end at the setting that validates best, the first of equal ones."""
+    if not len(trials):
+        return back_end.at(0), np.nan
+    scores = back_end.scores(valid, trials).cpu().numpy()
+    values = [plain_value(metric, trials.same.numpy(), each) for each in scores]
+    best = best_index(metric, values)
+    return back_end.at(best), values[best]
 
 
-def _index(clips: Sequence[int], pooled: Float[Tensor, "clips stats"]) -> Tensor:
-    return torch.tensor(clips, device=pooled.device)
+def _read(
+    chosen: Sequence[BackEnd], features: Features, clips: Sequence[int], trials: Trials
+) -> Float[np.ndarray, "layers trials"]:
+    """Score trials between some clips by every layer."""
+    scores = [
+        back_end.scores(_pooled(features, layer, clips), trials)[0].cpu().numpy()
+        for layer, back_end in enumerate(chosen)
+    ]
+    return np.stack(scores)
+
+
+def _pooled(features: Features, layer: int, clips: Sequence[int]) -> Float[Tensor, "clips stats"]:
+    pooled = features.pooled(layer)
+    return pooled[torch.tensor(clips, device=pooled.device)]

@@ -111,8 +111,7 @@ def plan_work(
     further: Sequence[Features] = (),
 ) -> list[Work]:
     """Plan every fold of a task; empty where a part of a fold has no units."""
-    caps = {"max_train": config.max_train_frames, "max_valid": config.max_valid_frames}
-    plans = [fold_units(task, corpus, fold, seed, **caps) for fold in folds]
+    plans = [fold_units(task, corpus, fold, seed, config) for fold in folds]
     if not all(len(units) for plan in plans for units in plan):
         return []
     trains = [train for train, _, _ in plans]

@@ -1,8 +1,10 @@
 """VoxCeleb1: interviews of 1,251 celebrities.
 
 Layout: `wav/SPEAKER/VIDEO/*.wav` (development and test archives unpacked over one another) and, for
-    the official identification split, `iden_split.txt` beside `wav`.
-Splits: speaker identification by that list; without it videos are divided, as in the paper.
+    the official identification split, `iden_split.txt` beside `wav`; for official verification trials,
+    one of `veri_test2.txt` (cleaned) and `veri_test.txt`.
+Splits: speaker identification by that list; without it videos are divided, as in the paper. With
+    trials, the speakers that they name are the test part of verification and the others train.
 """
 
 from pathlib import Path
@@ -11,22 +13,25 @@ from probe_bench.alignments import decode
 from probe_bench.corpus import Clip, Corpus, CorpusSpec
 from probe_bench.errors import CorpusError
 from probe_bench.recordings import find_recordings, make_clip
+from probe_bench.trials import with_trials
 
 __all__ = ["CORPORA"]
 
 _LAYOUT = "VoxCeleb1 with wav/id10001/VIDEO/00001.wav ..."
+_TRIALS = ("veri_test2.txt", "veri_test.txt")
 _PARTS = {"1": "train", "2": "valid", "3": "test"}
 
 
 def _load(folder: Path) -> Corpus:
     files = find_recordings(folder, ("wav/*/*/*.wav",), _LAYOUT)
     parts = _identification_parts(folder / "iden_split.txt")
-    return Corpus(
+    corpus = Corpus(
         name="voxceleb1",
         clips=tuple(_clip(folder, file, parts) for file in files),
         licence="CC BY 4.0",
         revision="VoxCeleb1",
     )
+    return with_trials(corpus, folder, names=_TRIALS, root=folder / "wav")
 
 
 def _clip(folder: Path, file: Path, parts: dict[str, str]) -> Clip:
@@ -53,7 +58,7 @@ def _identification_parts(file: Path) -> dict[str, str]:
 CORPORA = (
     CorpusSpec(
         name="voxceleb1",
-        summary="interviews of 1,251 celebrities, speaker identification",
+        summary="interviews of 1,251 celebrities, speaker identification and verification",
         source="Nagrani et al. 2017, VoxCeleb: a large-scale speaker identification dataset",
         licence="CC BY 4.0",
         load=_load,

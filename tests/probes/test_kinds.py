@@ -41,6 +41,13 @@ def test_metrics_are_the_tasks_own_or_its_headline() -> None:
     assert kind_of("ctc").frames
 
 
+def test_classes_that_training_must_not_share_are_only_paired() -> None:
+    verification = tasks()["verification"]
+    assert probes(verification) == ["plda", "cosine", "as-norm"]
+    assert probes(with_probes(verification, ["knn", "logistic", "cosine"])) == ["cosine"]
+    assert probes(with_probes(tasks()["speaker"], ["knn", "plda"])) == ["knn", "plda"]
+
+
 def test_a_task_that_nothing_named_can_read_is_refused() -> None:
     with pytest.raises(UserError, match="none of the probes ctc can read it; name one of logistic"):
         with_probes(tasks()["emotion"], ["ctc"])

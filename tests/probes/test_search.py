@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from probe_bench.probes.axes import principal_axes
+from probe_bench.probes.designs import make_design
 from probe_bench.probes.linear import LinearPath
 from probe_bench.probes.logistic import fit_softmax, softmax_problems
 from probe_bench.probes.search import search
@@ -33,7 +34,8 @@ def test_finds_the_strength_and_the_optimum_of_an_exhaustive_search(
         x, y = held_out[layer]
         return float((probe.scores(x)[0].argmax(1) == y).float().mean())
 
-    found = search(softmax_problems(axes, classes, 6), L2, judge)
+    designs = [make_design(a, y, 6) for a, y in zip(axes, classes, strict=True)]
+    found = search(softmax_problems(designs), L2, judge)
     paths = fit_softmax(axes, classes, 6, L2, tolerance=1e-9)
     assert len({probe.l2 for probe in found}) > 1  # the layers want different strengths
     for layer, (probe, path) in enumerate(zip(found, paths, strict=True)):
@@ -47,7 +49,7 @@ def test_undefined_validation_keeps_the_strongest_strength(
     layers: list[tuple[torch.Tensor, torch.Tensor]],
 ) -> None:
     (x, y), _ = layers
-    problems = softmax_problems([principal_axes(x)], [y], 6)
+    problems = softmax_problems([make_design(principal_axes(x), y, 6)])
     (probe,) = search(problems, L2, lambda *_: math.nan)
     assert probe.l2 == (max(L2),)
 
@@ -62,5 +64,5 @@ def test_weak_strengths_are_left_out_where_validation_has_fallen(
         asked.append(probe.l2[0])
         return probe.l2[0]
 
-    search(softmax_problems([principal_axes(x)], [y], 6), L2, judge)
+    search(softmax_problems([make_design(principal_axes(x), y, 6)]), L2, judge)
     assert asked == [1e-1, 1e-2]

@@ -1,9 +1,10 @@
 from itertools import combinations
 
 import numpy as np
+import pytest
 import torch
 
-from probe_bench.probes.verification import cosine_scores, make_trials
+from probe_bench.probes.verification import cosine_scores, make_trials, pair_sums
 
 SPEAKERS = ["a", "a", "b", "b", "a", "c"]
 RECORDINGS = ["1", "1", "2", "3", "4", "5"]
@@ -33,6 +34,30 @@ def test_thinning_keeps_both_kinds_and_is_repeatable() -> None:
             trials.first[trials.same].tolist(), trials.second[trials.same].tolist(), strict=True
         )
     )
+
+
+def test_of_very_many_clips_some_at_even_distances_are_paired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    speakers = [f"s{i // 10}" for i in range(90)]
+    recordings = [f"r{i}" for i in range(90)]
+    monkeypatch.setattr("probe_bench.probes.verification._MOST_CLIPS", 30)
+    trials = make_trials(speakers, recordings)
+    kept = list(combinations(range(0, 90, 3), 2))
+    assert list(zip(trials.first.tolist(), trials.second.tolist(), strict=True)) == kept
+    assert trials.same.tolist() == [speakers[i] == speakers[j] for i, j in kept]
+
+
+def test_sums_do_not_depend_on_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1)).double()
+    trials = make_trials(SPEAKERS, RECORDINGS)
+    expected = [
+        float(x[i] @ y[j])
+        for i, j in zip(trials.first.tolist(), trials.second.tolist(), strict=True)
+    ]
+    for elements in (1, 12, 1 << 20):
+        monkeypatch.setattr("probe_bench.probes.verification._ELEMENTS", elements)
+        np.testing.assert_allclose(pair_sums(x, y, trials), expected)
 
 
 def test_scores_are_cosines() -> None:

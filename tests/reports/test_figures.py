@@ -137,6 +137,19 @@ def test_an_encoder_of_one_layer_is_a_level(
     assert drawn(sheet.cells[0].axes, np.array([100 * value] * 2))
 
 
+def test_costs_that_hardly_differ_do_not_fill_their_axis(table: pd.DataFrame) -> None:
+    errors = table[table["metric"] == "eer"]
+    columns = ["value", "ci_low", "ci_high"]
+    for factor, expected in ((0.01, 0.2), (3.0, 0.62)):
+        costs = errors.assign(metric="mindcf", **{name: factor * errors[name] for name in columns})
+        sheet = task_curves(costs, tables.panels(costs), "others")
+        assert sheet is not None
+        low, high = sheet.cells[0].axes.get_ylim()
+        assert high - low == pytest.approx(expected, rel=0.1), factor
+        shown = costs[costs["role"] == "subject"]
+        assert low < shown["ci_low"].min() < shown["ci_high"].max() < high
+
+
 def test_names_of_25_layers_do_not_touch(
     make_rows: Callable[..., Rows], make_run: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -29,4 +29,5 @@ def test_a_score_is_written_with_the_digits_it_supports(
 
 def test_errors_say_that_lower_is_better() -> None:
     assert metric_text("eer").axis == "EER (%), lower is better"
+    assert metric_text("mindcf").axis == "minDCF, lower is better"
     assert metric_text("accuracy").axis == "accuracy (%)"

@@ -251,6 +251,21 @@ def test_voxceleb1(tmp_path: Path) -> None:
         load("voxceleb1", tmp_path)
 
 
+def test_voxceleb1_trials(tmp_path: Path) -> None:
+    names = [f"id1000{s}/video{v}/00001.wav" for s in (1, 2, 3) for v in (1, 2)]
+    for name in names:
+        wav(tmp_path / "wav" / name)
+    text(tmp_path / "veri_test.txt", f"1 {names[0]} {names[1]}\n0 {names[1]} {names[2]}\n")
+    corpus = load("voxceleb1", tmp_path)
+    assert [(t.same, t.first, t.second) for t in corpus.trials] == [
+        (True, f"wav/{names[0]}", f"wav/{names[1]}"),
+        (False, f"wav/{names[1]}", f"wav/{names[2]}"),
+    ]
+    assert part_of(corpus, "verification") == ["test"] * 4 + ["train"] * 2
+    text(tmp_path / "veri_test2.txt", f"1 {names[0]} {names[1]}\n")  # the cleaned list goes first
+    assert len(load("voxceleb1", tmp_path).trials) == 1
+
+
 def test_crema_d(tmp_path: Path) -> None:
     wav(tmp_path / "AudioWAV" / "1001_DFA_ANG_XX.wav")
     assert load("crema-d", tmp_path).clips[0].labels == {
