@@ -227,6 +227,27 @@ def test_probes_of_frames_are_left_out_where_there_are_none(
     assert "attentive left out: it reads frames, and there is one vector a clip" in found.notes
 
 
+def test_the_same_heads_read_further_features_of_the_test_clips(
+    corpus: Corpus, features: Planted, folds: tuple[Fold, ...]
+) -> None:
+    class Louder(Planted):
+        def __init__(self, gain: float) -> None:
+            super().__init__(corpus)
+            self._frames = [[gain * x for x in layer] for layer in self._frames]
+
+    probes: tuple[ProbeName, ...] = ("mlp", "attentive", "weighted-sum")
+    task = replace(EMOTION, measures=tuple(Measure(probe=p, metrics=("uar",)) for p in probes))
+    found = evaluate(
+        task, corpus, folds, features, 0, config=QUICK, further=(Louder(1.0), Louder(-1.0))
+    )
+    same, turned = found.further
+    assert [s.value for s in same] == [s.value for s in found.scores]
+    assert [(s.layer, s.probe) for s in turned] == [(s.layer, s.probe) for s in found.scores]
+    for probe in probes:
+        clean = at(found.scores, "best", probe, "uar").value
+        assert at(turned, "best", probe, "uar").value < clean - 0.3
+
+
 def test_chance_stands_for_every_probe(corpus: Corpus, folds: tuple[Fold, ...]) -> None:
     task = replace(EMOTION, measures=(Measure(probe="weighted-sum", metrics=("uar",)),))
     assert [s.value for s in chance_scores(task, corpus, folds, 0)] == pytest.approx([1 / 3])
