@@ -8,6 +8,7 @@ from probe_bench import registry
 from probe_bench.config import RunConfig
 from probe_bench.corpora import load_corpora
 from probe_bench.corpus import Corpus
+from probe_bench.diagnostics import DIAGNOSTICS
 from probe_bench.errors import UserError
 from probe_bench.probes.kinds import KINDS, OWN, kind_of, with_probes
 from probe_bench.task import Task
@@ -26,11 +27,13 @@ class Agenda:
         corpora: Corpora in the order they were named.
         tasks: (task, corpus name) in the order of the command line.
         analyses: (analysis, corpus name).
+        diagnostics: Names.
     """
 
     corpora: tuple[Corpus, ...]
     tasks: tuple[tuple[Task, str], ...]
     analyses: tuple[tuple[str, str], ...]
+    diagnostics: tuple[str, ...]
 
     def needs_frames(self, corpus: str) -> bool:
         """Say whether anything reads single frames of a corpus."""
@@ -45,12 +48,16 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     """Load the corpora and match tasks to those that carry their labels.
 
     Raises:
-        UserError: If a task, probe, analysis or corpus is unknown, or no corpus has a task's label.
+        UserError: If a task, probe, analysis, diagnostic or corpus is unknown, or no corpus has a
+            task's label.
     """
     tasks = _tasks(config)
     analyses = _named(config.analysis)
     for name in analyses:
         registry.find("analysis", name, dict.fromkeys(ANALYSES))
+    diagnostics = _named(config.diagnostic)
+    for name in diagnostics:
+        registry.find("diagnostic", name, dict.fromkeys(DIAGNOSTICS))
     if not tasks and not analyses:
         raise UserError("nothing to do: both --task and --analysis are none")
     defaults = [task.corpus for task in tasks] + [_ANALYSIS_CORPUS for _ in analyses]
@@ -63,6 +70,7 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
         corpora=tuple(corpora),
         tasks=tuple(pairs),
         analyses=tuple((name, corpus.name) for name in analyses for corpus in measured),
+        diagnostics=diagnostics,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from probe_bench.corpus import Corpus
+from probe_bench.diagnostics.cost import passes
 from probe_bench.encoder import Encoder, Layer
 from probe_bench.extract import encode_clips
 from probe_bench.jobs import Job
@@ -74,33 +75,39 @@ def probing_seconds(
     measured: Sequence[Corpus],
     contestants: Sequence[Contestant],
     device: torch.device,
+    diagnostics: Sequence[str] = (),
 ) -> float:
-    """Estimate the time of all probes and analyses, to within about a factor of two.
+    """Estimate the time of all probes, diagnostics and analyses, to within about a factor of two.
 
     Args:
         jobs: Tasks with their divided clips.
         measured: Corpora of the modulation analysis.
         contestants: Every layer of each is probed.
         device: Where the probes run; its matrix products are timed.
+        diagnostics: Names.
     """
     layers = [layer for contestant in contestants for layer in contestant.layers]
     products = sum(
-        _operations(job, fold, layer) for job in jobs for fold in job.folds for layer in layers
+        _operations(job, fold, layer, diagnostics)
+        for job in jobs
+        for fold in job.folds
+        for layer in layers
     )
     analysed_s = sum(corpus.duration_s for corpus in measured)
     return products / _product_speed(device) + _MODULATION * len(layers) * analysed_s
 
 
-def _operations(job: Job, fold: Fold, layer: Layer) -> float:
+def _operations(job: Job, fold: Fold, layer: Layer, diagnostics: Sequence[str]) -> float:
     """Floating-point operations of one layer's probes on one fold."""
+    n_passes = _PASSES + passes(diagnostics)
     per_pass = 4.0 * layer.dim * len(job.classes)  # and unit: scores, then their gradient
     if job.task.unit == "clip":
-        return _PASSES * per_pass * 2 * len(fold.train)  # mean and standard deviation
+        return n_passes * per_pass * 2 * len(fold.train)  # mean and standard deviation
     train_s = sum(job.corpus.clips[clip].duration_s for clip in fold.train)
     config = ProbeConfig()
     frames = min(GRID_HZ * train_s, config.max_train_frames)
     ctc_hz = min(float(layer.frame_rate_hz), config.ctc.max_frame_rate_hz)
-    return per_pass * (_PASSES * frames + _CTC_PASSES * ctc_hz * train_s)
+    return per_pass * (n_passes * frames + _CTC_PASSES * ctc_hz * train_s)
 
 
 def _product_speed(device: torch.device) -> float:

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from probe_bench.diagnostics import DIAGNOSTICS
+
 __all__ = [
     "CacheConfig",
     "CheckConfig",
@@ -45,6 +47,8 @@ class RunConfig:
     own: the task's own."""
     analysis: tuple[str, ...] = ("modulation",)
     """Analyses without labels, or none."""
+    diagnostic: tuple[str, ...] = DIAGNOSTICS
+    """What the scores of the logistic probe mean, on every layer, or none."""
     corpus: tuple[str, ...] = ()
     """Corpora: NAME for an embedded one, NAME=FOLDER for a known data set or any folder with a
     manifest.csv. Default: each task's own embedded corpus."""

@@ -32,6 +32,7 @@ class StepProbes:
                 encoder=(str(checkpoint),),
                 task=config.probe_task,
                 analysis=("none",),
+                diagnostic=("none",),
                 baselines=False,
                 seed=config.seed,
                 device=config.device,

@@ -32,6 +32,7 @@ def digest(
         "tasks": config.task,
         "probes": config.probe,
         "analyses": config.analysis,
+        "diagnostics": config.diagnostic,
         "seed": config.seed,
         "dtype": config.dtype,
         "encoders": [[c.name, c.fingerprint] for c in contestants],

@@ -27,7 +27,13 @@ class Stamp:
 
 
 def task_rows(
-    scores: Iterable[Score], contestant: Contestant, task: str, corpus: str, stamp: Stamp
+    scores: Iterable[Score],
+    contestant: Contestant,
+    task: str,
+    corpus: str,
+    stamp: Stamp,
+    *,
+    split: str = "test",
 ) -> Iterator[Row]:
     """Turn the scores of one encoder on one task into rows."""
     layers = {layer.name: layer for layer in contestant.layers}
@@ -35,10 +41,10 @@ def task_rows(
         yield Row(
             run_id=stamp.run_id,
             encoder=contestant.name,
-            **(_numbers(score) | _place(layers.get(score.layer))),
+            **(_numbers(score) | _place(layers.get(score.layer), score.layer)),
             corpus=corpus,
             task=task,
-            split="test",
+            split=split,
             role=contestant.role,
             censored=False,
             seed=stamp.seed,
@@ -129,10 +135,10 @@ def _estimate(point: CurvePoint) -> Estimate:
 _NOWHERE: dict[str, Any] = {"layer": "", "depth": None, "dim": None, "frame_rate_hz": None}
 
 
-def _place(layer: Layer | None) -> dict[str, Any]:
-    """Return the columns that say where in the encoder a number was read."""
+def _place(layer: Layer | None, name: str = "") -> dict[str, Any]:
+    """Return the columns that say where in the encoder a number was read; no layer has a name only."""
     if layer is None:
-        return _NOWHERE | {"layer": "best"}
+        return _NOWHERE | {"layer": name}
     return {
         "layer": layer.name,
         "depth": layer.depth,

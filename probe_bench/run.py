@@ -12,6 +12,8 @@ from probe_bench.budget import probing_seconds
 from probe_bench.cache import Cache, default_root
 from probe_bench.config import RunConfig
 from probe_bench.contrasts import Scored, contrasts
+from probe_bench.diagnostics.diagnose import diagnose
+from probe_bench.diagnostics.plan import make_plan
 from probe_bench.evaluate import chance_scores, evaluate
 from probe_bench.features import Features, Subset
 from probe_bench.folders import make_folder
@@ -61,7 +63,8 @@ def run(config: RunConfig, console: Console) -> Path:
     surveys = shop.look_over(agenda.corpora, contestants, skip_bad=config.skip_bad)
     jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
     measured = [surveys[name].corpus for _, name in agenda.analyses]
-    console.print(screen.probing(probing_seconds(jobs, measured, contestants, shop.device)))
+    expected_s = probing_seconds(jobs, measured, contestants, shop.device, agenda.diagnostics)
+    console.print(screen.probing(expected_s))
     features = shop.gather(contestants, surveys, agenda.needs_frames)
     run_id = digest(config, contestants, surveys)
     stamp = Stamp(run_id=run_id, seed=config.seed)
@@ -69,7 +72,7 @@ def run(config: RunConfig, console: Console) -> Path:
     notes: dict[str, None] = {}  # a set that keeps its order
     tests: list[Comparison] = []
     rows = [
-        *_probe(jobs, contestants, features, stamp, shop, notes, tests, out),
+        *_probe(agenda, jobs, contestants, features, stamp, shop, notes, tests, out),
         *_analyse(agenda, contestants, surveys, features, stamp, shop, notes),
     ]
     write_rows(rows, out / "results.csv")
@@ -91,6 +94,7 @@ def _fresh(out: Path) -> Path:
 
 
 def _probe(
+    agenda: Agenda,
     jobs: Sequence[Job],
     contestants: Sequence[Contestant],
     features: Mapping[tuple[str, str], Features],
@@ -111,6 +115,12 @@ def _probe(
             chance = chance_scores(job.task, job.corpus, job.folds, stamp.seed)
             yield from chance_rows(chance, *names, stamp)
             scored = [Scored(contestant=None, scores=chance)]
+            layers = [layer for each in contestants for layer in each.layers]
+            with shop.ledger.time("diagnose", corpus=job.corpus.name, task=job.task.name):
+                plan = make_plan(
+                    *(job.task, job.corpus, job.folds, layers, agenda.diagnostics), seed=stamp.seed
+                )
+            notes.update(_said(job, plan.notes))
             for contestant in contestants:
                 bar.update(progress, description=f"probe {job.task.name} by {contestant.name}")
                 if job.task.unit == "frame" and not contestant.has_frames:
@@ -124,7 +134,16 @@ def _probe(
                     found = evaluate(job.task, job.corpus, job.folds, own, stamp.seed)
                 notes.update(_said(job, found.notes))
                 yield from task_rows(found.scores, contestant, *names, stamp)
-                scored.append(Scored(contestant=contestant, scores=found.scores))
+                bar.update(progress, description=f"diagnose {job.task.name} by {contestant.name}")
+                with shop.ledger.time(
+                    "diagnose", encoder=contestant.name, corpus=job.corpus.name, task=job.task.name
+                ):
+                    meaning = diagnose(plan, own, found.scores)
+                yield from task_rows(meaning.test, contestant, *names, stamp)
+                yield from task_rows(meaning.train, contestant, *names, stamp, split="train")
+                scored.append(
+                    Scored(contestant=contestant, scores=[*found.scores, *meaning.tested])
+                )
                 write_predictions(found.predictions, contestant.name, *names, out / "predictions")
                 bar.advance(progress)
             tests += contrasts(scored, *names, stamp)

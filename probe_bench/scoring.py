@@ -43,7 +43,7 @@ class Score:
     probe: str
     setting: str
     unit: str
-    metric: Metric
+    metric: str
     value: float | None
     ci_low: float | None
     ci_high: float | None

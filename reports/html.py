@@ -12,6 +12,7 @@ from markupsafe import Markup
 from probe_bench.folders import make_folder
 from probe_bench.reports.canvas import Sheet
 from probe_bench.reports.figures import task_curves
+from probe_bench.reports.meaning import MEANING, meaning_sheets
 from probe_bench.reports.modulation import cutoff_curves, spectra
 from probe_bench.reports.record import FILTERS, Record, read_record
 from probe_bench.reports.style import FEW, house_style
@@ -81,6 +82,7 @@ def _sheets(table: pd.DataFrame, tests: pd.DataFrame) -> dict[str, Sheet]:
         "measures": task_curves(
             table, others, "other_measures_by_layer", tests=tests, by_probe=True
         ),
+        **meaning_sheets(table, tests),
         "cutoff": cutoff_curves(table, "support_cutoff_by_layer"),
         "gain": spectra(table, "support_gain", "support_gain"),
         "speed": spectra(table, "speed_psd", "output_speed"),
@@ -119,6 +121,7 @@ def _page(
             headlines=headline_groups(table, tests),
             tested=not tests.empty,
             sheets=plates,
+            meaning=any(role in plates for role in MEANING),
             columns=COLUMNS,
             filters=filters(rows),
             rows=rows,

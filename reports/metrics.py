@@ -2,9 +2,23 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["METRICS", "MetricText", "Score", "metric_text"]
+__all__ = [
+    "CODED",
+    "LOCATED",
+    "METRICS",
+    "MetricText",
+    "Score",
+    "is_curve",
+    "is_diagnostic",
+    "metric_text",
+]
+
+CODED = ("code_length_bits", "compression")
+LOCATED = ("depth_peak", "depth_gravity", "depth_expected")
+_OWN = ("selectivity", "v_information_bits", *CODED, *LOCATED)
+_CURVES = ("_at_fraction", "_at_dim")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +127,13 @@ METRICS: Mapping[str, MetricText] = {
     "macro_auc": _share("macro AUC"),
     "eer": _share("equal error rate", "EER", lower_is_better=True),
     "per": _share("phone error rate", "PER", lower_is_better=True),
+    "selectivity": _share("selectivity"),
+    "v_information_bits": MetricText(label="V-information", unit="bits"),
+    "code_length_bits": MetricText(label="code length", unit="bits", lower_is_better=True),
+    "compression": MetricText(label="compression"),
+    "depth_peak": MetricText(label="depth of the best layer", ranked=False),
+    "depth_gravity": MetricText(label="depth, centre of gravity", ranked=False),
+    "depth_expected": MetricText(label="expected depth of the gains", ranked=False),
     "support_hz": MetricText(label="support cutoff", unit="Hz", ranked=False),
     "support_total_hz": MetricText(
         label="support cutoff with the estimator's own error", unit="Hz", ranked=False
@@ -130,5 +151,24 @@ METRICS: Mapping[str, MetricText] = {
 
 
 def metric_text(metric: str) -> MetricText:
-    """Describe a metric; unknown ones show under their own name and are never ranked."""
+    """Describe a metric; unknown ones show under their own name and are never ranked.
+
+    A metric `at_fraction`, `at_dim` or of the `control` task is written as the metric itself.
+    """
+    plain = metric.removeprefix("control_")
+    for suffix in _CURVES:
+        plain = plain.removesuffix(suffix)
+    if plain != metric and plain in METRICS:
+        of, said = METRICS[plain], metric.replace(plain, "").replace("_", " ").strip()
+        return replace(of, label=f"{of.label}, {said}", short=of.short or of.label)
     return METRICS.get(metric, MetricText(label=metric.replace("_", " "), ranked=False))
+
+
+def is_curve(metric: str) -> bool:
+    """Say whether a metric has one row for every size of a curve."""
+    return metric.endswith(_CURVES)
+
+
+def is_diagnostic(metric: str) -> bool:
+    """Say whether a metric tells what a score means, and is no score itself."""
+    return metric in _OWN or metric.startswith("control_") or is_curve(metric)

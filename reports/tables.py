@@ -11,7 +11,7 @@ import pandas as pd
 
 from probe_bench.errors import UserError
 from probe_bench.reports.comparisons import Told, told
-from probe_bench.reports.metrics import Score
+from probe_bench.reports.metrics import Score, is_diagnostic
 from probe_bench.rows import COLUMNS, read_comparisons, read_rows
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "chance_score",
     "corpora",
     "distinct",
+    "distinct_panels",
     "headline_panels",
     "headlines",
     "join_comparisons",
@@ -166,7 +167,12 @@ def corpora(table: pd.DataFrame) -> list[str]:
 
 
 def panels(table: pd.DataFrame) -> list[Panel]:
-    """Everything the tasks measured, in the order of the rows."""
+    """Everything the tasks measured, in the order of the rows; what it means is not among it."""
+    return [panel for panel in distinct_panels(table) if not is_diagnostic(panel.metric)]
+
+
+def distinct_panels(table: pd.DataFrame) -> list[Panel]:
+    """Every task, corpus, probe and metric, diagnostics among them, in the order of the rows."""
     columns = ["task", "corpus", "probe", "metric"]
     tasks = table[(table["task"] != ANALYSIS) & (table["role"] != "chance")]
     distinct = tasks[columns].drop_duplicates()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from probe_bench.reports.metrics import MetricText, metric_text
+from probe_bench.reports.metrics import MetricText, is_curve, metric_text
 from probe_bench.reports.tables import BEST, SPECTRA, Headline, headlines, score_of
 from probe_bench.reports.wording import Verdict, verdict
 
@@ -159,11 +159,11 @@ def _baseline(headline: Headline, role: str, text: MetricText) -> Baseline | Non
 
 
 def table_rows(table: pd.DataFrame) -> tuple[list[TableRow], int]:
-    """Return all rows but the points of the spectra, and how many of those there are.
+    """Return all rows but the points of spectra and curves, and how many of those there are.
 
     The row of the layer `best` repeats the picked layer, so it shows only if that is not there.
     """
-    points = table["metric"].isin(SPECTRA)
+    points = table["metric"].isin(SPECTRA) | table["metric"].map(is_curve).astype(bool)
     picked = table[table["chosen"] & (table["layer"] != BEST)]
     keys = ["run", "name", "corpus", "task", "probe", "split", "metric", "value"]
     known = set(picked[keys].itertuples(index=False, name=None))

@@ -148,6 +148,7 @@ def _probe(config: StudyConfig, scale: Scale, console: Console) -> None:
             encoder=(*paths, *twins),
             task=("speaker", "phoneme"),
             analysis=("none",),
+            diagnostic=("none",),
             baselines=False,
             limit=scale.clips,
             device=config.device,

@@ -1,0 +1,212 @@
+"""What the scores mean: bits and selectivity by layer, learning curves, matched dimension, location."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+from probe_bench.reports.canvas import Cell, Sheet, line_style, new_sheet
+from probe_bench.reports.figures import (
+    legend_entries,
+    logmel_look,
+    logmel_names,
+    looks_here,
+    task_curves,
+)
+from probe_bench.reports.metrics import CODED, LOCATED, MetricText, metric_text
+from probe_bench.reports.style import CHANCE, FEW, TWINS, Look
+from probe_bench.reports.tables import (
+    Panel,
+    distinct_panels,
+    score_of,
+    setting_number,
+    subjects,
+    twin_name,
+)
+
+__all__ = ["MEANING", "meaning_sheets"]
+
+MEANING = ("information", "code", "selectivity", "learning", "matched", "location")
+"""Roles of the sheets in the page."""
+
+_LAYER_METRICS = {
+    "information": "v_information_bits",
+    "code": "code_length_bits",
+    "selectivity": "selectivity",
+}
+_LOCATED = {
+    "depth_peak": "best layer",
+    "depth_gravity": "centre of gravity",
+    "depth_expected": "expected depth of the gains",
+}
+
+
+def meaning_sheets(table: pd.DataFrame, tests: pd.DataFrame | None) -> dict[str, Sheet | None]:
+    """Draw everything that the diagnostics give, by its role in the page; None where there is nothing.
+
+    Args:
+        table: Rows with display names.
+        tests: Paired tests, which say what layers cannot be told from the picked one.
+    """
+    return {
+        **_layer_sheets(table, tests),
+        "learning": _curves_by_size(table, "n_train", "labelled units in train", "learning_curves"),
+        "matched": _curves_by_size(
+            table, "pca_dim", "principal components", "score_at_matched_dimension"
+        ),
+        "location": _location(table, "location_in_depth"),
+    }
+
+
+def _layer_sheets(table: pd.DataFrame, tests: pd.DataFrame | None) -> dict[str, Sheet | None]:
+    """Draw bits and selectivity against layer, a sheet each, one panel a task."""
+    # The code is of training labels, yet no score that was fitted to: it is shown like any other.
+    open_rows = table.assign(split=table["split"].where(~table["metric"].isin(CODED), "code"))
+    return {
+        role: task_curves(
+            open_rows,
+            [panel for panel in distinct_panels(open_rows) if panel.metric == metric],
+            f"{metric}_by_layer",
+            tests=tests,
+        )
+        for role, metric in _LAYER_METRICS.items()
+    }
+
+
+def _curves_by_size(table: pd.DataFrame, key: str, label: str, name: str) -> Sheet | None:
+    """Draw the score of the picked layer against a size, one panel a task.
+
+    Args:
+        table: Rows with display names.
+        key: Which size: `n_train` (learning curves) or `pca_dim` (matched dimension).
+        label: Of the horizontal axis.
+        name: File name of the sheet.
+    """
+    suffix = {"n_train": "_at_fraction", "pca_dim": "_at_dim"}[key]
+    panels = [p for p in distinct_panels(table) if p.metric.endswith(suffix)]
+    panels = [panel for panel in panels if subjects(panel.of(table))]
+    if not panels:
+        return None
+    entries = [entry for entry in legend_entries(table) if entry.look != CHANCE]
+    sheet = new_sheet(name, len(panels), entries, bottom_in=0.42)
+    for panel, cell in zip(panels, sheet.cells, strict=True):
+        title = f"{panel.task} · {panel.corpus}"
+        cell.axes.set_title(title)
+        sheet.alts.append((title, _draw_curves(cell, panel.of(table), table, panel, key, label)))
+    return sheet
+
+
+def _draw_curves(
+    cell: Cell, rows: pd.DataFrame, table: pd.DataFrame, panel: Panel, key: str, label: str
+) -> str:
+    """Fill one panel and say in words what is in it."""
+    axes, text, said = cell.axes, metric_text(panel.metric), []
+    few = len(subjects(table)) <= FEW
+    for name, look, band in _series(rows, few=few):
+        curve = _picked_curve(rows, name, key)
+        if curve.empty:
+            continue
+        numbers = curve[["value", "ci_low", "ci_high"]].to_numpy(float) * text.scale
+        x = curve[key].to_numpy(float)
+        if band:
+            axes.fill_between(x, numbers[:, 1], numbers[:, 2], color=look.colour, alpha=0.13, lw=0)
+        axes.plot(x, numbers[:, 0], **line_style(look))
+        ends = [f"{text.full(score_of(row))} at {row[key]:g}" for _, row in curve.iterrows()]
+        said.append(f"{name} at {curve['layer'].iloc[0]}: from {ends[0]} to {ends[-1]}")
+    _finish_sizes(axes, rows, key, label, text)
+    return f"{text.axis} by {label}. " + "; ".join(said) + "."
+
+
+def _series(rows: pd.DataFrame, *, few: bool) -> list[tuple[str, Look, bool]]:
+    """Everything that is drawn, baselines first, with its look and whether it has a band."""
+    shown = looks_here(rows, rows)
+    found = [(name, logmel_look(rows, name, shown), False) for name in logmel_names(rows)]
+    for name, look in shown.items():
+        twin = twin_name(rows, name)
+        if twin is not None:
+            found.append((twin, look.twin if few else TWINS, False))
+    return found + [(name, look, few) for name, look in shown.items()]
+
+
+def _picked_curve(rows: pd.DataFrame, name: str, key: str) -> pd.DataFrame:
+    """Points of the picked layer of one encoder, in rising order of the size."""
+    mine = rows[(rows["name"] == name) & rows["chosen"]]
+    sizes = mine["setting"].map(lambda text: setting_number(text, key))
+    return mine.assign(**{key: sizes.astype(float)}).dropna(subset=["value", key]).sort_values(key)
+
+
+def _finish_sizes(axes: Axes, rows: pd.DataFrame, key: str, label: str, text: MetricText) -> None:
+    axes.set_xscale("log", base=2)
+    sizes = sorted({setting_number(setting, key) for setting in rows["setting"]} - {np.nan})
+    sizes = [size for size in sizes if np.isfinite(size)]
+    axes.set_xticks(_apart(sizes))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(label)
+    axes.set_ylabel(text.axis)
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+
+
+def _apart(sizes: Sequence[float], factor: float = 1.6) -> list[float]:
+    """Keep the largest size and those that stand far enough below the last one kept."""
+    kept: list[float] = []
+    for size in sorted(sizes, reverse=True):
+        if not kept or kept[-1] / size >= factor:
+            kept.append(size)
+    return kept[::-1]
+
+
+def _location(table: pd.DataFrame, name: str) -> Sheet | None:
+    """Draw where in depth every task lives: a dot and its interval an encoder, one panel a statistic."""
+    rows = table[table["metric"].isin(LOCATED) & (table["role"] != "logmel")]
+    if not subjects(rows):
+        return None
+    places = rows[["task", "corpus"]].drop_duplicates().itertuples(index=False, name=None)
+    order = {place: index for index, place in enumerate(places)}
+    entries = [e for e in legend_entries(rows) if e.look != CHANCE]
+    sheet = new_sheet(name, len(_LOCATED), entries, bottom_in=0.42)
+    for (metric, title), cell in zip(_LOCATED.items(), sheet.cells, strict=True):
+        cell.axes.set_title(title)
+        said = _draw_locations(cell.axes, rows[rows["metric"] == metric], table, order)
+        sheet.alts.append((title, said))
+    return sheet
+
+
+def _draw_locations(
+    axes: Axes, rows: pd.DataFrame, table: pd.DataFrame, order: Mapping[tuple[str, str], int]
+) -> str:
+    few = len(subjects(table)) <= FEW
+    series = [(name, look) for name, look, _ in _series(rows, few=few)]
+    series = [each for each in series if few or each[1] is not TWINS]
+    said = []
+    for index, (name, look) in enumerate(series):
+        shift = (index - (len(series) - 1) / 2) * 0.7 / max(len(series), 2)
+        for _, row in rows[rows["name"] == name].iterrows():
+            height = order[row["task"], row["corpus"]] + shift
+            said.append(f"{name}, {row['task']}: {metric_text(row['metric']).full(score_of(row))}")
+            _draw_location(axes, row, height, look)
+    axes.set_xlim(-0.035, 1.035)
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    several = len({corpus for _, corpus in order}) < len(order) and len(
+        {t for t, _ in order}
+    ) < len(order)
+    axes.set_yticks(range(len(order)), [f"{t} · {c}" if several else t for t, c in order])
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 input", "¼", "½", "¾", "1 last"])
+    axes.set_xlabel("relative depth of the layer")
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    for edge in range(1, len(order)):
+        axes.axhline(edge - 0.5, **line_style(Look(colour="#dcdde1", width=0.6)))
+    return ". ".join(said) + "."
+
+
+def _draw_location(axes: Axes, row: pd.Series, height: float, look: Look) -> None:
+    """Draw one dot with its interval; where a curve has no location, a cross in the margin."""
+    score = score_of(row)
+    if not score.measured:
+        axes.plot([1.02], [height], "x", color=look.colour, markersize=3.5, clip_on=False)
+        return
+    axes.hlines(height, score.low, score.high, color=look.colour, linewidth=look.width * 0.8)
+    axes.plot([score.value], [height], **{**line_style(look), "linestyle": ""})
