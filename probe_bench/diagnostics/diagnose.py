@@ -183,7 +183,7 @@ def _predicted(bench: _Bench, found: Sequence[Readings], point: Point) -> list[S
 
 def _at(bench: _Bench, found: Sequence[Readings], point: Point) -> list[Score]:
     """One point of a learning curve, or of the scores at equal dimension."""
-    size = "|".join(dict.fromkeys(str(each.sizes[point]) for each in found))
+    size = round(float(np.mean([each.sizes[point] for each in found])))
     if point.kind == "dim":
         name, place = "at_dim", f"pca_dim={point.size:g}"
     else:
