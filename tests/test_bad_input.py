@@ -167,6 +167,7 @@ def test_a_class_that_training_lacks_is_left_out_and_said(
         (["--task", "speakers"], "did you mean 'speaker'"),
         (["--task", "none", "--analysis", "none"], "nothing to do"),
         (["--analysis", "modulations"], "did you mean 'modulation'"),
+        (["--diagnostic", "selectivty"], "did you mean 'selectivity'"),
         (["--corpus", "esc10"], "esc10=FOLDER"),
         (["--corpus", "mine=/no/such/folder"], "no such folder"),
         (["--corpus", "a/b=."], "NAME=FOLDER"),
