@@ -34,7 +34,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 from torch import Tensor
 
-__all__ = ["Interval", "Scale", "cluster_weights", "interval", "intervals", "limits", "percentiles"]
+__all__ = ["Interval", "Scale", "cluster_weights", "interval", "intervals", "limits"]
 
 Scale = Literal["plain", "log", "logit"]
 
@@ -85,21 +85,6 @@ def interval(
 ) -> Interval:
     """Turn a metric's value (row 0) and its resamples (the rest) into a 95 % interval."""
     return intervals(replicates[None], n_clusters, scale)[0]
-
-
-def percentiles(replicates: Float[Tensor, " rows"], n_clusters: int) -> Interval:
-    """Return a value (row 0) with the range of its resamples: for what moves in steps, like a depth.
-
-    The levels are those of a t interval, Φ(∓ t_{.975, G-1} √(G/(G-1))) (Hesterberg 2015, section 4.2).
-    """
-    value, resamples = float(replicates[0]), replicates[1:][replicates[1:].isfinite()]
-    if not math.isfinite(value):
-        return Interval(value=None, low=None, high=None)
-    if n_clusters < 2 or not len(resamples):
-        return Interval(value=value, low=None, high=None)
-    widened = stats.t.ppf(0.975, n_clusters - 1) * math.sqrt(n_clusters / (n_clusters - 1))
-    low, high = np.quantile(resamples.numpy(), stats.norm.cdf([-widened, widened]))
-    return Interval(value=value, low=float(low), high=float(high))
 
 
 def intervals(

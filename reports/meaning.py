@@ -16,7 +16,7 @@ from probe_bench.reports.figures import (
     task_curves,
 )
 from probe_bench.reports.metrics import CODED, LOCATED, MetricText, metric_text
-from probe_bench.reports.style import CHANCE, FEW, TWINS, Look
+from probe_bench.reports.style import CHANCE, FEW, GRID, PAPER, TWINS, Look
 from probe_bench.reports.tables import (
     Panel,
     distinct_panels,
@@ -63,6 +63,7 @@ def meaning_sheets(table: pd.DataFrame, tests: pd.DataFrame | None) -> dict[str,
 def _layer_sheets(table: pd.DataFrame, tests: pd.DataFrame | None) -> dict[str, Sheet | None]:
     """Draw bits and selectivity against layer, a sheet each, one panel a task."""
     # The code is of training labels, yet no score that was fitted to: it is shown like any other.
+    table = table[table["role"] != "chance"]
     open_rows = table.assign(split=table["split"].where(~table["metric"].isin(CODED), "code"))
     return {
         role: task_curves(
@@ -178,28 +179,45 @@ def _draw_locations(
     axes: Axes, rows: pd.DataFrame, table: pd.DataFrame, order: Mapping[tuple[str, str], int]
 ) -> str:
     few = len(subjects(table)) <= FEW
-    series = [(name, look) for name, look, _ in _series(rows, few=few)]
-    series = [each for each in series if few or each[1] is not TWINS]
+    series = [
+        each
+        for name, look in looks_here(table, rows).items()
+        for each in ((name, look), (twin_name(rows, name) if few else None, look.twin))
+        if each[0] is not None
+    ]
     said = []
     for index, (name, look) in enumerate(series):
-        shift = (index - (len(series) - 1) / 2) * 0.7 / max(len(series), 2)
+        shift = 0.1 + (index - (len(series) - 1) / 2) * 0.6 / max(len(series), 2)
         for _, row in rows[rows["name"] == name].iterrows():
             height = order[row["task"], row["corpus"]] + shift
             said.append(f"{name}, {row['task']}: {metric_text(row['metric']).full(score_of(row))}")
             _draw_location(axes, row, height, look)
+    _finish_locations(axes, order)
+    return ". ".join(said) + "."
+
+
+def _finish_locations(axes: Axes, order: Mapping[tuple[str, str], int]) -> None:
+    """Name the tasks inside their bands, where names of any length have room."""
     axes.set_xlim(-0.035, 1.035)
     axes.set_ylim(len(order) - 0.5, -0.5)
-    several = len({corpus for _, corpus in order}) < len(order) and len(
-        {t for t, _ in order}
-    ) < len(order)
-    axes.set_yticks(range(len(order)), [f"{t} · {c}" if several else t for t, c in order])
+    axes.set_yticks([])
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 input", "¼", "½", "¾", "1 last"])
     axes.set_xlabel("relative depth of the layer")
-    axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
-    for edge in range(1, len(order)):
-        axes.axhline(edge - 0.5, **line_style(Look(colour="#dcdde1", width=0.6)))
-    return ". ".join(said) + "."
+    several = len({task for task, _ in order}) < len(order)
+    for (task, corpus), place in order.items():
+        axes.annotate(
+            f"{task} · {corpus}" if several else task,
+            (0, place - 0.5),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(3, -2),
+            textcoords="offset points",
+            va="top",
+            fontsize=6.5,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 0.5},
+        )
+        if place:
+            axes.axhline(place - 0.5, color=GRID, linewidth=0.6)
 
 
 def _draw_location(axes: Axes, row: pd.Series, height: float, look: Look) -> None:

@@ -134,7 +134,9 @@ METRICS: Mapping[str, MetricText] = {
     "per": _share("phone error rate", "PER", lower_is_better=True),
     "selectivity": _share("selectivity"),
     "v_information_bits": MetricText(label="V-information", unit="bits"),
-    "code_length_bits": MetricText(label="code length", unit="bits", lower_is_better=True),
+    "code_length_bits": MetricText(
+        label="code length", short="code", unit="bits", lower_is_better=True
+    ),
     "compression": MetricText(label="compression"),
     "depth_peak": MetricText(label="depth of the best layer", ranked=False),
     "depth_gravity": MetricText(label="depth, centre of gravity", ranked=False),

@@ -4,22 +4,23 @@ from collections.abc import Sequence
 
 __all__ = ["passes"]
 
-# Averages of the default run: walks from the strongest strength to where the loss is least, roughly solved.
-_WALK = 90  # over all training units
-_CONTROL = 110  # random labels are harder to fit
-_HALVES = 2  # 1/2 + 1/4 + ... of the units are coded as well
-_NARROW = 0.4  # all matched dimensions together: small against the layer's own
+# Averages of the default run (docs/LOG.md), in the passes of `budget`, of which a logistic probe takes 300.
+_WHOLE = 60  # all units, strongest strength to least loss
+_NESTED = 2.3  # all fractions together, against all units alone
+_CONTROL = 30
+_DIMENSIONS = 45  # all of them: narrow, but with as many scores to exponentiate
+_READING = 30  # rotation, and the test units
 
 
 def passes(wanted: Sequence[str]) -> float:
-    """Return passes over the training data that the fits of one layer take.
+    """Return passes over the training data that the diagnostics of one layer take.
 
     Args:
         wanted: Names out of `DIAGNOSTICS`.
     """
-    names = set(wanted)
-    whole = bool(names & {"selectivity", "v-information"})
-    nested = bool(names & {"code-length", "sample-size"})
-    walks = _HALVES if nested else float(whole or "dimension" in names)
-    walks += _NARROW if "dimension" in names else 0.0
-    return _WALK * walks + (_CONTROL if "selectivity" in names else 0)
+    names = set(wanted) - {"localisation"}
+    if not names:
+        return 0.0
+    nested = _NESTED if names & {"code-length", "sample-size"} else 1.0
+    own = {"selectivity": _CONTROL, "dimension": _DIMENSIONS}
+    return _READING + nested * _WHOLE + sum(own.get(name, 0) for name in names)

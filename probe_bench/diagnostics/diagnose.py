@@ -21,12 +21,13 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from probe_bench.bootstrap import cluster_weights, interval
+from probe_bench.bootstrap import Scale, cluster_weights, intervals
 from probe_bench.diagnostics.alphabet import uniform_bits
 from probe_bench.diagnostics.localise import localise
 from probe_bench.diagnostics.plan import Plan
 from probe_bench.diagnostics.readings import CONTROL, WHOLE, Point, Readings, read_fold
 from probe_bench.features import Features
+from probe_bench.metrics import ratio
 from probe_bench.probes.stitching import BEST
 from probe_bench.probes.units import Units
 from probe_bench.scoring import Predictions, Score, score
@@ -64,50 +65,45 @@ class _Bench:
     layers: tuple[str, ...]
     chosen: tuple[bool, ...]
 
-    def ratios(
-        self,
-        metric: str,
-        numerators: Float[np.ndarray, "layers units"],
-        denominators: Float[np.ndarray, "layers units"],
-        clusters: Shaped[np.ndarray, " units"],
-        settings: Sequence[str],
-    ) -> list[Score]:
-        """Score every layer by a ratio of sums over units."""
+    def per_unit(
+        self, values: Float[np.ndarray, "layers units"], clusters: Shaped[np.ndarray, " units"]
+    ) -> tuple[Float[Tensor, "layers rows"], int]:
+        """Mean of every layer over units, in the data and every resample; and the clusters."""
         names, index = np.unique(clusters, return_inverse=True)
         plan = self.plan
         weights = cluster_weights(plan.seed, plan.corpus.name, plan.task.name, names.tolist())
+        sums = [np.bincount(index, layer, minlength=len(names)) for layer in values]
+        counts = np.bincount(index, minlength=len(names)).astype(float)
+        rows = ratio(torch.from_numpy(np.stack(sums)), torch.from_numpy(counts), weights)
+        return rows, len(names)
 
-        def sums(values: Float[np.ndarray, "layers units"]) -> Float[Tensor, "layers rows"]:
-            every = torch.zeros(len(values), len(names), dtype=torch.float64)
-            return (
-                every.index_add_(1, torch.from_numpy(index), torch.from_numpy(values)) @ weights.T
-            )
-
-        rows = sums(numerators) / sums(denominators)
+    def scores(
+        self,
+        metric: str,
+        settings: Sequence[str],
+        rows: Float[Tensor, "layers rows"],
+        n: int,
+        n_groups: int,
+        scale: Scale = "plain",
+    ) -> list[Score]:
+        """One number a layer, from its value and resamples."""
         return [
-            self.score(k, metric, settings[k], replicates, len(clusters), len(names))
-            for k, replicates in enumerate(rows)
+            Score(
+                layer=self.layers[k],
+                probe=_PROBE,
+                setting=settings[k],
+                unit=self.plan.task.unit,
+                metric=metric,
+                value=found.value,
+                ci_low=found.low,
+                ci_high=found.high,
+                n=n,
+                n_groups=n_groups,
+                chosen=self.chosen[k],
+                replicates=rows[k],
+            )
+            for k, found in enumerate(intervals(rows, n_groups, scale))
         ]
-
-    def score(
-        self, k: int, metric: str, setting: str, replicates: Tensor, n: int, n_groups: int
-    ) -> Score:
-        """One number of layer `k`."""
-        found = interval(replicates, n_groups)
-        return Score(
-            layer=self.layers[k],
-            probe=_PROBE,
-            setting=setting,
-            unit=self.plan.task.unit,
-            metric=metric,
-            value=found.value,
-            ci_low=found.low,
-            ci_high=found.high,
-            n=n,
-            n_groups=n_groups,
-            chosen=self.chosen[k],
-            replicates=replicates,
-        )
 
 
 def diagnose(plan: Plan, features: Features, scores: Sequence[Score]) -> Diagnosis:
@@ -182,7 +178,7 @@ def _predicted(bench: _Bench, found: Sequence[Readings], point: Point) -> list[S
 
 def _at(bench: _Bench, found: Sequence[Readings], point: Point) -> list[Score]:
     """One point of a learning curve, or of the scores at equal dimension."""
-    size = "|".join(dict.fromkeys(str(each.sizes[point]) for each in found))
+    size = round(float(np.mean([each.sizes[point] for each in found])))
     if point.kind == "dim":
         name, place = "at_dim", f"pca_dim={point.size:g}"
     else:
@@ -198,17 +194,9 @@ def _selectivity(bench: _Bench, found: Sequence[Readings]) -> list[list[Score]]:
     control = _predicted(bench, found, CONTROL)
     task = _predicted(bench, found, WHOLE)
     named = [replace(s, metric=f"control_{s.metric}") for s in control]
-    above = [
-        bench.score(
-            k,
-            "selectivity",
-            f"of={one.metric};{one.setting}",
-            one.replicates - other.replicates,
-            one.n,
-            one.n_groups,
-        )
-        for k, (one, other) in enumerate(zip(task, control, strict=True))
-    ]
+    rows = torch.stack([o.replicates - c.replicates for o, c in zip(task, control, strict=True)])
+    settings = [f"of={one.metric};{one.setting}" for one in task]
+    above = bench.scores("selectivity", settings, rows, task[0].n, task[0].n_groups)
     return [named, above]
 
 
@@ -219,8 +207,8 @@ def _information(bench: _Bench, found: Sequence[Readings]) -> list[list[Score]]:
     point = Point("fraction", 1.0)
     settings = [f"entropy_bits={prior.mean():.6g};{s}" for s in _strengths(found, point)]
     clusters = _clusters(bench.plan, [fold.test for fold in bench.plan.folds])
-    ones = np.ones_like(bits)
-    return [bench.ratios("v_information_bits", prior - bits, ones, clusters, settings)]
+    rows, n_groups = bench.per_unit(prior - bits, clusters)
+    return [bench.scores("v_information_bits", settings, rows, len(prior), n_groups)]
 
 
 def _code(bench: _Bench, found: Sequence[Readings]) -> list[Score]:
@@ -232,9 +220,11 @@ def _code(bench: _Bench, found: Sequence[Readings]) -> list[Score]:
     blocks = "|".join(dict.fromkeys(str(len(fold.nested.sizes)) for fold in plan.folds))
     settings = [f"uniform_bits={uniform:.6g};blocks={blocks}"] * len(bits)
     clusters = _clusters(plan, [fold.train for fold in plan.folds])
-    ones = np.ones_like(bits)
-    length = bench.ratios("code_length_bits", bits, ones, clusters, settings)
-    factor = bench.ratios("compression", uniform * ones, bits, clusters, settings)
+    rows, n_groups = bench.per_unit(bits, clusters)
+    length, factor = (
+        bench.scores(metric, settings, values, bits.shape[1], n_groups, "log")
+        for metric, values in (("code_length_bits", rows), ("compression", uniform / rows))
+    )
     return _with_best([length, factor])
 
 

@@ -17,17 +17,23 @@ an interval far too sure of it. So `depth_gravity` is left empty where no two la
 (`reason=flat`), and `depth_expected` where none beats the first (`reason=no gain over ...`), both by paired
 tests at 5 %, max-T over all pairs asked (`comparison`). A flat curve's `depth_peak` has an
 interval of about the whole depth.
+
+Intervals are percentiles of the replicates, which keep to the layers' depths where a spread would
+not: at Φ(∓ t_{.975, G-1} √(G/(G-1))), which makes up for few clusters G (Hesterberg 2015, The American
+Statistician 69, section 4.2).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from scipy import stats
 from torch import Tensor
 
-from probe_bench.bootstrap import percentiles
 from probe_bench.comparison import compare
 from probe_bench.metrics import LOWER_IS_BETTER
 from probe_bench.scoring import Score
@@ -112,15 +118,29 @@ def _differ(
 
 
 def _score(like: Score, metric: str, replicates: Float[Tensor, " rows"], reason: str) -> Score:
-    found = percentiles(replicates, like.n_groups)
+    value, low, high = (None, None, None) if reason else _percentiles(replicates, like.n_groups)
     return replace(
         like,
         layer=ALL_LAYERS,
         setting=reason or f"of={like.metric}",
         metric=metric,
-        value=None if reason else found.value,
-        ci_low=None if reason else found.low,
-        ci_high=None if reason else found.high,
+        value=value,
+        ci_low=low,
+        ci_high=high,
         chosen=False,
         replicates=replicates,
     )
+
+
+def _percentiles(
+    replicates: Float[Tensor, " rows"], n_clusters: int
+) -> tuple[float | None, float | None, float | None]:
+    """Value and interval; resamples without a place are left out."""
+    value, resamples = float(replicates[0]), replicates[1:]
+    if not math.isfinite(value):
+        return None, None, None
+    if n_clusters < 2:
+        return value, None, None
+    widened = stats.t.ppf(0.975, n_clusters - 1) * math.sqrt(n_clusters / (n_clusters - 1))
+    low, high = np.nanquantile(resamples.numpy(), stats.norm.cdf([-widened, widened]))
+    return value, float(low), float(high)

@@ -65,7 +65,7 @@ def information_bits(signal: float, n_classes: int) -> float:
     return float(np.log2(n_classes) - lost.mean())
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)  # a `Features`, whose attributes may be set
 class Planted:
     """A corpus, one division of it, and the features of every layer.
 
