@@ -1,150 +1,220 @@
-"""All layers x all strengths of logistic regression against scikit-learn, one problem at a time.
+"""All layers x all strengths of logistic regression against the same problems one after another.
 
-    python benchmarks/probe_solve.py [--samples 16000] [--dim 128] [--classes 40] [--layers 6]
+    python benchmarks/probe_solve.py [--layers 13] [--strengths 10] [--samples 50000] [--dim 768]
+        [--classes 40] [--device cpu]
 
-Both sides run on the same features, in the same process, on the same number of threads. scikit-learn
-(lbfgs) runs at `--sklearn-tol` until its objective is within 1e-6 of the better of the two; where it
-is not, its row says so, and its time then flatters it. `--sklearn-layers` limits the slow side; its
-time is scaled to all layers. Times are CPU seconds of the process, which other work on the machine
-does not change.
+On a CPU the other side is scikit-learn's lbfgs in a loop, on a GPU torch's L-BFGS in a loop. Both sides
+run on the same features, in the same process, on the same number of threads, to the same objective:
+the other side stops (torch) or is tightened (scikit-learn, `--sklearn-tol`) until it is within 1e-6 of
+the better of the two; where it is not, its row says so, and its time then flatters it.
+
+`--other-layers` and `--other-strengths` limit the slow side: strengths are spread evenly over the path,
+the seconds of those between are interpolated (geometrically), and all is scaled to all layers.
 """
 
 import argparse
 import cProfile
+import math
 import pstats
-import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from measuring import measured, phone_like, product_rate
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from probe_bench.probes.axes import principal_axes
 from probe_bench.probes.logistic import LogisticPath, fit_softmax
-from probe_bench.probes.standardise import fit_standardiser
 
-STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+_CLOSE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Sizes of the benchmark."""
 
+    layers: int
+    strengths: int
     samples: int
     dim: int
     classes: int
-    layers: int
     separation: float
+    weakest: float
     threads: int
-    sklearn_layers: int
+    device: str
+    other_layers: int
+    other_strengths: int
     sklearn_tol: float
+    profile: bool
+
+    @property
+    def l2(self) -> tuple[float, ...]:
+        """Strengths from 1 down."""
+        return tuple(np.geomspace(1.0, self.weakest, self.strengths).tolist())
+
+    @property
+    def where(self) -> torch.device:
+        """Device of both sides."""
+        return torch.device(self.device)
 
 
 def options() -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--samples", type=int, default=16000)
-    parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=13)
+    parser.add_argument("--strengths", type=int, default=10)
+    parser.add_argument("--samples", type=int, default=50_000)
+    parser.add_argument("--dim", type=int, default=768)
     parser.add_argument("--classes", type=int, default=40)
-    parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--separation", type=float, default=0.35)
+    parser.add_argument("--weakest", type=float, default=1e-5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--sklearn-layers", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--other-layers", type=int, default=1)
+    parser.add_argument("--other-strengths", type=int, default=4)
     parser.add_argument("--sklearn-tol", type=float, default=1e-6)
+    parser.add_argument("--profile", action="store_true")
     return Options(**vars(parser.parse_args()))
 
 
-def phone_like(
-    seed: int, o: Options
-) -> tuple[Float[Tensor, "samples dim"], Int[Tensor, " samples"]]:
-    """Correlated features, uneven classes and class-dependent spread, standardised."""
-    g = torch.Generator().manual_seed(seed)
-    prior = torch.softmax(0.8 * torch.randn(o.classes, generator=g), 0)
-    y = torch.multinomial(prior, o.samples, replacement=True, generator=g)
-    y[: o.classes] = torch.arange(o.classes)
-    spectrum = torch.arange(1, o.dim + 1) ** -0.7
-    centre = o.separation * torch.randn(o.classes, o.dim, generator=g)
-    spread = 0.6 + 0.8 * torch.rand(o.classes, generator=g)
-    x = (centre[y] + spread[y, None] * torch.randn(o.samples, o.dim, generator=g)) * spectrum
-    x = x @ torch.linalg.qr(torch.randn(o.dim, o.dim, generator=g))[0]
-    return fit_standardiser(x)(x), y
-
-
 def objective(weight: Tensor, intercept: Tensor, x: Tensor, y: Tensor, l2: float) -> float:
-    """Evaluate the common objective in float64."""
-    loss = torch.nn.functional.cross_entropy(x.double() @ weight.T + intercept, y)
-    return float(loss + l2 / 2 * weight.square().sum())
+    """Evaluate the common objective in float64, a block of rows at a time."""
+    parts = zip(x.split(4096), y.split(4096), strict=True)
+    loss = sum(
+        float(
+            torch.nn.functional.cross_entropy(a.double() @ weight.T + intercept, b, reduction="sum")
+        )
+        for a, b in parts
+    )
+    return loss / len(x) + l2 / 2 * float(weight.square().sum())
 
 
-def ours(data: list[tuple[Tensor, Tensor]], o: Options) -> tuple[list[LogisticPath], float]:
+def ours(data: list[tuple[Tensor, Tensor]], o: Options) -> list[LogisticPath]:
     """Solve everything at once, eigendecompositions included."""
-    start = time.process_time()
     axes = [principal_axes(x) for x, _ in data]
-    paths = fit_softmax(axes, [y for _, y in data], o.classes, STRENGTHS)
-    return paths, time.process_time() - start
+    return fit_softmax(axes, [y for _, y in data], o.classes, o.l2)
 
 
-def sklearn_one(x: Tensor, y: Tensor, l2: float, tol: float) -> tuple[LogisticRegression, float]:
-    """Solve one problem by scikit-learn's lbfgs."""
+def sklearn_one(
+    x: Tensor, y: Tensor, l2: float, o: Options
+) -> tuple[Tensor, Tensor, int, float, float]:
+    """Solve one problem by scikit-learn's lbfgs: weights, intercepts, iterations, seconds, GB."""
     wide, labels = x.double().numpy(), y.numpy()
-    start = time.process_time()
-    model = LogisticRegression(C=1 / (l2 * len(x)), tol=tol, max_iter=20000).fit(wide, labels)
-    return model, time.process_time() - start
+    model = LogisticRegression(C=1 / (l2 * len(x)), tol=o.sklearn_tol, max_iter=20000)
+    _, seconds, gigabytes = measured(lambda: model.fit(wide, labels), o.where)
+    return (
+        torch.tensor(model.coef_),
+        torch.tensor(model.intercept_),
+        int(model.n_iter_[0]),
+        seconds,
+        gigabytes,
+    )
 
 
-def product_rate(o: Options) -> float:
-    """Measure the float32 matrix-product rate at the solver's own shape, in 1e9 flop/s."""
-    x, w = torch.randn(o.samples, o.dim), torch.randn(o.classes, o.dim)
-    w @ x.T
-    start = time.process_time()
-    for _ in range(20):
-        (w @ x.T) @ x
-    return 20 * 4 * x.numel() * o.classes / (time.process_time() - start) / 1e9
+def torch_one(
+    x: Tensor, y: Tensor, l2: float, goal: float, o: Options
+) -> tuple[Tensor, Tensor, int, float, float]:
+    """Solve one problem by torch's L-BFGS on the device, until it is as low as `goal` or stalls."""
+    weight = torch.zeros(o.classes, o.dim, device=o.where, requires_grad=True)
+    intercept = torch.zeros(o.classes, device=o.where, requires_grad=True)
+    passes = 0
+
+    def closure() -> Tensor:
+        nonlocal passes
+        passes += 1
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(x @ weight.T + intercept, y)
+        loss = loss + l2 / 2 * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser = torch.optim.LBFGS(
+        [weight, intercept],
+        max_iter=25,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=0,
+    )
+
+    def solve() -> None:
+        before = math.inf
+        while before > goal * (1 + _CLOSE):
+            now = float(optimiser.step(closure))
+            if now >= before:
+                break
+            before = now
+
+    _, seconds, gigabytes = measured(solve, o.where)
+    return weight.detach().double(), intercept.detach().double(), passes, seconds, gigabytes
+
+
+def interpolated(at: list[int], seconds: list[float], count: int) -> float:
+    """Sum over all strengths of seconds that are known at some, geometric in between."""
+    return float(np.exp(np.interp(range(count), at, np.log(seconds))).sum())
 
 
 def main() -> None:
     """Print the table."""
     o = options()
     torch.set_num_threads(o.threads)
-    data = [phone_like(seed, o) for seed in range(o.layers)]
-    ours(data[:1], o)
+    data = [
+        tuple(t.to(o.where) for t in phone_like(seed, o.samples, o.dim, o.classes, o.separation))
+        for seed in range(o.layers)
+    ]
+    ours([(x[:1000], y[:1000]) for x, y in data[:1]], o)  # libraries start
+    rate = product_rate(o.samples, o.dim + 1, o.classes, o.where)
     profile = cProfile.Profile()
-    profile.enable()
-    paths, seconds = ours(data, o)
+    if o.profile:
+        profile.enable()
+    paths, seconds, gigabytes = measured(lambda: ours(data, o), o.where)
     profile.disable()
-    passes = sum(sum(path.passes) for path in paths)
-    rate, flops = product_rate(o), 4 * o.samples * (o.dim + 1) * o.classes * passes
+    per_strength = np.array([path.passes for path in paths])
+    flops = 4 * o.samples * (o.dim + 1) * o.classes * per_strength.sum()
     print(
-        f"probe-bench: {o.layers} layers x {len(STRENGTHS)} strengths in {seconds:.2f} CPU s, ",
-        end="",
+        f"{o.layers} layers x {o.strengths} strengths, {o.samples} x {o.dim}, {o.classes} classes, {o.device}"
     )
-    print(f"{passes} passes ({passes / o.layers / len(STRENGTHS):.1f} a problem), ", end="")
-    print(f"{flops / seconds / 1e9:.0f} of {rate:.0f} Gflop/s measured for the bare products")
-    print("layer l2       ours passes  objective   sklearn iterations  seconds  excess  same class")
+    print(
+        f"probe-bench: {seconds:.1f} s, {gigabytes:.2f} GB beside the features ({4e-9 * o.layers * o.samples * o.dim:.2f} GB)"
+    )
+    print(
+        f"passes per problem: {per_strength.mean():.1f} (by strength: {', '.join(f'{p:.0f}' for p in per_strength.mean(0))})"
+    )
+    print(
+        f"{flops / seconds / 1e9:.0f} of {rate:.0f} Gflop/s measured for the bare products: {flops / seconds / 1e9 / rate:.0%}"
+    )
+    print(
+        "layer l2       ours passes  objective   other passes  seconds    GB   excess  same class"
+    )
+    at = sorted({round(k) for k in np.linspace(0, o.strengths - 1, o.other_strengths).tolist()})
     slow, fair = 0.0, True
     with threadpool_limits(o.threads):
-        for layer in range(o.sklearn_layers):
+        for layer in range(o.other_layers):
             x, y = data[layer]
-            for k, l2 in enumerate(STRENGTHS):
-                model, taken = sklearn_one(x, y, l2, o.sklearn_tol)
-                slow += taken
-                path = paths[layer]
+            path, taken = paths[layer], []
+            for k in at:
+                l2 = o.l2[k]
                 mine = objective(path.weight[k], path.intercept[k], x, y, l2)
-                coefficients = torch.tensor(model.coef_), torch.tensor(model.intercept_)
-                theirs = objective(*coefficients, x, y, l2)
-                same = path.scores(x)[k].argmax(1).numpy() == model.predict(x.double().numpy())
-                fair = fair and theirs / mine - 1 <= 1e-6
+                if o.where.type == "cuda":
+                    weight, bias, passes, spent, gigabytes = torch_one(x, y, l2, mine, o)
+                else:
+                    weight, bias, passes, spent, gigabytes = sklearn_one(x, y, l2, o)
+                taken.append(spent)
+                excess = objective(weight, bias, x, y, l2) / mine - 1
+                fair = fair and excess <= _CLOSE
+                same = path.scores(x)[k].argmax(1) == (x.double() @ weight.T + bias).argmax(1)
                 print(
-                    f"{layer:5d} {l2:<8g} {path.passes[k]:11d}  {mine:.7f}  {model.n_iter_[0]:17d}"
-                    f"  {taken:7.2f}  {theirs / mine - 1:+.1e}  {same.mean():.4%}"
+                    f"{layer:5d} {l2:<8.2g} {path.passes[k]:11d}  {mine:.7f}  {passes:12d}"
+                    f"  {spent:7.2f}  {gigabytes:4.2f}  {excess:+.1e}  {same.double().mean():.4%}"
                 )
-    scaled = slow / o.sklearn_layers * o.layers
-    print(f"scikit-learn loop, scaled to {o.layers} layers: {scaled:.1f} CPU s")
-    note = "" if fair else " or more (scikit-learn stopped short of the optimum)"
+            slow += interpolated(at, taken, o.strengths)
+    scaled = slow / o.other_layers * o.layers
+    print(f"the other side, scaled to {o.layers} layers x {o.strengths} strengths: {scaled:.1f} s")
+    note = "" if fair else " or more (the other side stopped short of the optimum)"
     print(f"ratio: {scaled / seconds:.1f}{note}")
-    pstats.Stats(profile).sort_stats("tottime").print_stats(12)
+    if o.profile:
+        pstats.Stats(profile).sort_stats("tottime").print_stats(12)
 
 
 if __name__ == "__main__":

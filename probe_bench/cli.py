@@ -56,6 +56,7 @@ _HANDLERS = {
 _AT_LEAST = {
     "seed": 0,
     "seeds": 1,
+    "train_frames": 0,
     "limit": 1,
     "steps": 1,
     "checkpoint_every": 1,

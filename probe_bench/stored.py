@@ -42,6 +42,7 @@ class StoredFeatures:
         self._position = torch.argsort(order)  # corpus index -> place in the shards
         self._shard_of = np.repeat(np.arange(len(shards)), [len(s) for s in shards])
         self._first = np.cumsum([0] + [len(s) for s in shards])
+        self._n_frames: dict[int, Int[np.ndarray, " clips"]] = {}
 
     def pooled(self, layer: int) -> Float[Tensor, "clips stats"]:
         """Mean and standard deviation over each clip's frames, side by side (2 * dim)."""
@@ -49,7 +50,7 @@ class StoredFeatures:
 
     def n_frames(self, layer: int) -> Int[Tensor, " clips"]:
         """Return the number of frames of every clip."""
-        return self._all("n_frames", layer)[self._position.to(self._residency.device)].cpu()
+        return torch.from_numpy(self._counts(layer))[self._position]
 
     def frames(self, layer: int, clips: Sequence[int]) -> list[Float[Tensor, "_ dim"]]:
         """All frames of some clips, float32, one `frames dim` tensor a clip."""
@@ -73,10 +74,18 @@ class StoredFeatures:
     def _clip(self, layer: int, place: int) -> Tensor:
         """Return one clip's frames as stored."""
         shard = int(self._shard_of[place])
-        counts = self._tensor("n_frames", layer, shard).cpu()
-        row = place - int(self._first[shard])
-        start = int(counts[:row].sum())
-        return self._tensor("frames", layer, shard)[start : start + int(counts[row])]
+        counts = self._counts(layer)
+        start = int(counts[self._first[shard] : place].sum())
+        return self._tensor("frames", layer, shard)[start : start + int(counts[place])]
+
+    def _counts(self, layer: int) -> Int[np.ndarray, " clips"]:
+        """Frames of every clip in the order of the shards, read once."""
+        if layer not in self._n_frames:
+            name = f"{self.layers[layer].name}.n_frames"
+            self._n_frames[layer] = np.array(
+                [n for s in range(self._entry.shards) for n in self._entry.read(s, name).tolist()]
+            )
+        return self._n_frames[layer]
 
     def _all(self, what: str, layer: int) -> Tensor:
         """Join one tensor over all shards."""
@@ -86,4 +95,10 @@ class StoredFeatures:
         """Read one tensor of one shard, from memory where it is held."""
         name = f"{self.layers[layer].name}.{what}"
         key = (self._entry.folder.name, shard, name)
-        return self._residency.get(key, lambda: self._entry.read(shard, name))
+
+        def load() -> Tensor:
+            tensor = self._entry.read(shard, name)
+            # A shard stays mapped as long as any tensor of it is held: not for a few numbers each.
+            return tensor if what == "frames" else tensor.clone()
+
+        return self._residency.get(key, load)

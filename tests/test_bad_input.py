@@ -173,6 +173,7 @@ def test_a_class_that_training_lacks_is_left_out_and_said(
         (["--corpus", "=."], "NAME=FOLDER"),
         (["--limit", "0"], "at least 1"),
         (["--seed", "-1"], "at least 0"),
+        (["--train-frames", "-5"], "--train-frames -5"),
         (["--encoder", "wavjepa", "--encoder", "logmel"], "--encoder A B"),
     ],
 )

@@ -61,6 +61,10 @@ def test_frames_and_statistics_are_those_of_a_forward_loop(
             mean, std = features.pooled(layer)[i].chunk(2)
             torch.testing.assert_close(mean, frames.mean(0))
             torch.testing.assert_close(std, frames.std(0, correction=0))
+    some = [5, 0, 6, 3]
+    assert torch.equal(features.pooled_of(1, some), features.pooled(1)[some])
+    lying = [clip for shard in planned.shards for clip in shard if clip in some]
+    assert [some[k] for k in features.reading_order(some)] == lying
 
 
 def test_stopped_extraction_goes_on_and_gives_the_same_bytes(

@@ -89,6 +89,25 @@ def test_the_default_run_on_a_part_of_the_embedded_corpora(
 
 
 @pytest.mark.usefixtures("clean_cache")
+def test_the_number_of_training_frames_is_part_of_the_run(recordings: Path, tmp_path: Path) -> None:
+    what = ["--task", "phoneme", "--analysis", "none", "--encoder", "logmel:50"]
+    tables = {}
+    for frames in ("0", "200", "1000000"):
+        out = tmp_path / frames
+        command(
+            "run", *what, "--corpus", f"mine={recordings}", "--out", out, "--train-frames", frames
+        )
+        rows = read_rows(out / "results.csv")
+        tables[frames] = rows[rows["probe"] == "logistic"].set_index("layer")
+        record = json.loads((out / "run.json").read_text())
+        assert record["config"]["train_frames"] == int(frames)
+        assert set(rows["run_id"]) == {record["run_id"]}
+    assert tables["0"].loc["in", "value"] == tables["1000000"].loc["in", "value"]
+    assert tables["0"].loc["in", "value"] > tables["200"].loc["in", "value"]
+    assert len({table["run_id"].iloc[0] for table in tables.values()}) == 3
+
+
+@pytest.mark.usefixtures("clean_cache")
 def test_predictions_score_again(recordings: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     what = ["--task", "speaker", "phoneme", "--analysis", "none", "--encoder", "logmel:50"]

@@ -53,7 +53,7 @@ class Held:
 
     def __iter__(self) -> Iterator[Block]:
         places = torch.arange(len(self.x))
-        yield from zip(places.split(_ROWS), self.x.split(_ROWS), strict=True)
+        yield from zip(torch.split(places, _ROWS), torch.split(self.x, _ROWS), strict=True)
 
 
 @dataclass(frozen=True, kw_only=True)

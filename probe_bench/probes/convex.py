@@ -119,7 +119,7 @@ def fit_folds(
     prepared = prepare(layers, roles, inside, n_classes, room)
     placed = np.empty_like(targets)
     placed[roles.place.numpy()] = targets
-    chosen = {}
+    chosen: dict[str, list[list[Fitted]]] = {}
     for measure in measures:
         judge = _judge(measure, prepared, placed)
         fit = _logistic if measure.probe == "logistic" else _ridge

@@ -48,7 +48,8 @@ class Moments:
         weight = inside.double()
 
         def add(sums: Tensor) -> Tensor:
-            return torch.tensordot(weight, sums, 1)
+            added: Tensor = torch.tensordot(weight, sums, 1)
+            return added
 
         return Moments(
             shift=self.shift,
@@ -82,20 +83,20 @@ def measure_moments(
         n_targets: Number of classes or targets.
     """
     shift: Tensor | None = None
-    empty = _nothing(n_sets, x.shape[1], n_targets, x.device)
+    sums = _nothing(n_sets, x.shape[1], n_targets, x.device)
     for places, block in x:
         which = sets[places]
         if shift is None:
             shift = block.double().mean(0)
-        for number in which.unique().tolist():
+        for number in torch.unique(which).tolist():
             if number < 0:
                 continue
             inside = (which == number).to(block.device)
             rows = block if bool((which == number).all()) else block[inside]
             t = coded(targets[places[which == number]].to(x.device), n_targets)
-            _add(empty, number, rows.double(), shift, t)
+            _add(sums, number, rows, shift, t)
     assert shift is not None, "no rows"
-    return Moments(shift=shift, **empty)
+    return Moments(shift=shift, **sums)
 
 
 def _nothing(sets: int, dim: int, targets: int, device: torch.device) -> dict[str, Tensor]:
@@ -122,8 +123,8 @@ def _add(
     t: Float[Tensor, "rows targets"],
 ) -> None:
     """Add some rows to the sums of one set."""
-    sums["largest"][number] = torch.maximum(sums["largest"][number], x.abs().amax(0))
-    moved = x - shift
+    sums["largest"][number] = torch.maximum(sums["largest"][number], x.abs().amax(0).double())
+    moved = x.to(torch.float64, copy=True).sub_(shift)
     sums["count"][number] += len(x)
     sums["total"][number] += moved.sum(0)
     sums["gram"][number].addmm_(moved.T, moved)

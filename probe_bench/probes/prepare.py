@@ -11,7 +11,7 @@ m_f and scale S_f = diag(s_f) and rotated by V_f, sees a row x = m + S⁻¹ V c 
 an affine map of c. It is applied to weights (rank x rank, far smaller than the data), never to rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch

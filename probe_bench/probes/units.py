@@ -19,11 +19,11 @@ from probe_bench.features import Features, nearest_frames, pooled_of, reading_or
 from probe_bench.probes.blocks import Block
 from probe_bench.task import Task
 
-__all__ = ["GRID_HZ", "Label", "UnitFeatures", "Units", "gather", "task_units", "thin"]
+__all__ = ["GRID_HZ", "Label", "UnitFeatures", "Units", "gather", "stream", "task_units", "thin"]
 
 GRID_HZ = 50
 _CLIPS_IN_FLIGHT = 64  # whose frames are read at once, however few are wanted
-_UNITS_IN_FLIGHT = 8192
+_ELEMENTS_IN_FLIGHT = 1 << 20  # of the features that are wanted
 
 _MAX_POINTS = 1 << 32  # of a clip: 2.7 years
 
@@ -52,7 +52,9 @@ class Units:
         """A number for each unit that no other unit of its corpus has; ascends by clip and time."""
         if self.time_s is None:
             return self.clip
-        return self.clip * _MAX_POINTS + np.floor(self.time_s * GRID_HZ).astype(np.int64)
+        point = np.floor(self.time_s * GRID_HZ).astype(np.int64)
+        key: Int[np.ndarray, " units"] = self.clip * _MAX_POINTS + point
+        return key
 
     def take(self, index: Int[np.ndarray, " kept"]) -> "Units":
         """Return some of the units."""
@@ -109,7 +111,7 @@ class UnitFeatures:
         clips = self.units.clip[:1].tolist()
         if self.units.time_s is None:
             return pooled_of(self.features, self.layer, clips)
-        return self.features.frames(self.layer, clips)[0][:1]
+        return self.features.frames(self.layer, clips)[0][:1].clone()  # not the shard with it
 
     def __iter__(self) -> Iterator[Block]:
         by_clip = np.argsort(self.units.clip, kind="stable")
@@ -117,7 +119,8 @@ class UnitFeatures:
         stops = np.append(starts[1:], len(by_clip))
         at_once = len(clips) if self.units.time_s is None else _CLIPS_IN_FLIGHT
         order = reading_order(self.features, clips.tolist())
-        for some in _portions(order, stops - starts, at_once):
+        most = _ELEMENTS_IN_FLIGHT // self.shape[1]
+        for some in _portions(order, stops - starts, most, at_once):
             places = [by_clip[starts[k] : stops[k]] for k in some]
             yield torch.from_numpy(np.concatenate(places)), self._read(clips[some], places)
 
@@ -141,13 +144,13 @@ class UnitFeatures:
 
 
 def _portions(
-    order: Int[np.ndarray, " clips"], sizes: Int[np.ndarray, " clips"], at_once: int
+    order: Int[np.ndarray, " clips"], sizes: Int[np.ndarray, " clips"], most: int, at_once: int
 ) -> Iterator[Int[np.ndarray, " some"]]:
-    """Cut clips, in the order given, into portions that are small enough to hold."""
+    """Cut clips, in the order given, into portions of at most `most` units and `at_once` clips."""
     ends = sizes[order].cumsum()
     start = 0
     while start < len(order):
-        room = (ends[start - 1] if start else 0) + _UNITS_IN_FLIGHT
+        room = (ends[start - 1] if start else 0) + most
         stop = int(np.searchsorted(ends, room, side="right"))
         stop = max(start + 1, min(stop, start + at_once))
         yield order[start:stop]
@@ -161,6 +164,27 @@ def gather(features: Features, layer: int, units: Units) -> Float[Tensor, "units
     for places, block in blocks:
         x[places.to(x.device)] = block
     return x
+
+
+def stream(
+    features: Features, layer: int, units: Units
+) -> Iterator[tuple[slice, Float[Tensor, "block dim"]]]:
+    """Yield the features of the units of one layer in blocks of clips, with their places."""
+    if units.time_s is None:
+        pooled = features.pooled(layer)
+        yield slice(0, len(units)), pooled[torch.from_numpy(units.clip).to(pooled.device)]
+        return
+    clips, starts = np.unique(units.clip, return_index=True)
+    stops = np.append(starts[1:], len(units))
+    for first in range(0, len(clips), _CLIPS_IN_FLIGHT):
+        block = slice(first, first + _CLIPS_IN_FLIGHT)
+        frames = features.frames(layer, clips[block].tolist())
+        spans = list(zip(starts[block].tolist(), stops[block].tolist(), strict=True))
+        picked = [
+            x[_nearest(units.time_s[a:b], features, layer, len(x)).to(x.device)]
+            for x, (a, b) in zip(frames, spans, strict=True)
+        ]
+        yield slice(spans[0][0], spans[-1][1]), torch.cat(picked)
 
 
 def _nearest(
