@@ -57,7 +57,7 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     analyses = _named(config.analysis)
     for name in analyses:
         registry.find("analysis", name, dict.fromkeys(ANALYSES))
-    diagnostics = _named(config.diagnostic)
+    diagnostics = DIAGNOSTICS if config.diagnostic == ("all",) else _named(config.diagnostic)
     for name in diagnostics:
         registry.find("diagnostic", name, dict.fromkeys(DIAGNOSTICS))
     if not tasks and not analyses:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from probe_bench.diagnostics import DIAGNOSTICS
+from probe_bench.diagnostics import CHEAP
 
 __all__ = [
     "CacheConfig",
@@ -48,8 +48,9 @@ class RunConfig:
     own: the task's own."""
     analysis: tuple[str, ...] = ("modulation", "geometry")
     """Analyses that fit no probe: how fast a layer may change, how it fills its space; or none."""
-    diagnostic: tuple[str, ...] = DIAGNOSTICS
-    """What the scores of the logistic probe mean, on every layer, or none."""
+    diagnostic: tuple[str, ...] = CHEAP
+    """What the scores of the logistic probe mean, on every layer: v-information, localisation,
+    selectivity, code-length, sample-size, dimension; all or none of them."""
     corpus: tuple[str, ...] = ()
     """Corpora: NAME for an embedded one, NAME=FOLDER for a known data set or any folder with a
     manifest.csv. Default: each task's own embedded corpus."""

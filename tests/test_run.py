@@ -18,6 +18,10 @@ from torchaudio import pipelines
 
 from probe_bench.cache import Cache
 from probe_bench.cli import main
+from probe_bench.config import RunConfig
+from probe_bench.errors import UserError
+from probe_bench.probes.config import ProbeConfig
+from probe_bench.record import digest
 from probe_bench.rows import read_rows
 
 RATE_HZ = 16000
@@ -89,22 +93,23 @@ def test_the_default_run_on_a_part_of_the_embedded_corpora(
 
 
 @pytest.mark.usefixtures("clean_cache")
-def test_the_number_of_training_frames_is_part_of_the_run(recordings: Path, tmp_path: Path) -> None:
+def test_the_number_of_training_frames_reaches_the_probes_and_the_digest(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def seen(*_: object, config: ProbeConfig, **__: object) -> None:
+        asked.append(config.max_train_frames)
+        raise UserError("seen")
+
+    monkeypatch.setattr("probe_bench.probing.evaluate", seen)
     what = ["--task", "phoneme", "--analysis", "none", "--encoder", "logmel:50"]
-    tables = {}
-    for frames in ("0", "200", "1000000"):
-        out = tmp_path / frames
-        command(
-            "run", *what, "--corpus", f"mine={recordings}", "--out", out, "--train-frames", frames
-        )
-        rows = read_rows(out / "results.csv")
-        tables[frames] = rows[rows["probe"] == "logistic"].set_index("layer")
-        record = json.loads((out / "run.json").read_text())
-        assert record["config"]["train_frames"] == int(frames)
-        assert set(rows["run_id"]) == {record["run_id"]}
-    assert tables["0"].loc["in", "value"] == tables["1000000"].loc["in", "value"]
-    assert tables["0"].loc["in", "value"] > tables["200"].loc["in", "value"]
-    assert len({table["run_id"].iloc[0] for table in tables.values()}) == 3
+    for more in ([], ["--train-frames", "200"], ["--train-frames", "0"]):
+        with pytest.raises(SystemExit):
+            main(["run", *what, "--corpus", f"m={recordings}", "--out", str(tmp_path / "o"), *more])
+    assert asked == [16_000, 200, None]
+    digests = {digest(RunConfig(train_frames=n), [], {}) for n in (16_000, 200, 0)}
+    assert len(digests) == 3
 
 
 @pytest.mark.usefixtures("clean_cache")

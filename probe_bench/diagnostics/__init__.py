@@ -7,7 +7,7 @@ encoders share, `fits` the solves, `diagnose` puts one encoder's rows together. 
 headline probe of a task, on every layer.
 """
 
-__all__ = ["DIAGNOSTICS"]
+__all__ = ["CHEAP", "DIAGNOSTICS"]
 
 DIAGNOSTICS = (
     "selectivity",
@@ -18,3 +18,6 @@ DIAGNOSTICS = (
     "localisation",
 )
 """Names as on the command line; importable without torch."""
+
+CHEAP = ("v-information", "localisation")
+"""On by default: one fit more a layer, rough; the others take about as long as the probes again."""
