@@ -90,8 +90,8 @@ def test_it_starts_at_the_linear_head_and_draws_nothing_from_the_global_seed() -
 
 
 def test_context_is_used_and_the_same_seed_gives_the_same_head() -> None:
-    features = Contextual(90)
-    parts = range(60), range(60, 75), features.sequences
+    features = Contextual(70)
+    parts = range(48), range(48, 58), features.sequences
     (start,) = train_ctc(features, (0,), *parts, seed=0, config=CtcConfig(max_epochs=4))
     config = BiLstmConfig(width=16, epochs=20, steps=1, patience=1.0)
     head, again = (
@@ -99,9 +99,9 @@ def test_context_is_used_and_the_same_seed_gives_the_same_head() -> None:
     )
     assert head.valid_per < start.valid_per / 3
     assert torch.equal(head.model.read.weight, again.model.read.weight)
-    test = list(range(75, 90))
+    test = list(range(58, 70))
     said = transcribe(head, features, 0, test)
     right = [s == " ".join(features.sequences[i]) for s, i in zip(said, test, strict=True)]
-    assert sum(right) > 10
+    assert sum(right) >= 8
     beamed = transcribe(head, features, 0, test, beam_width=8)
-    assert sum(a == b for a, b in zip(said, beamed, strict=True)) > 10
+    assert sum(a == b for a, b in zip(said, beamed, strict=True)) >= 8
