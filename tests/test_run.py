@@ -22,9 +22,11 @@ from probe_bench.config import RunConfig
 from probe_bench.errors import UserError
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.record import digest
+from probe_bench.reports.metrics import is_diagnostic
 from probe_bench.rows import read_rows
 
 RATE_HZ = 16000
+DIAGNOSED = {"v_information_bits", "depth_peak", "depth_gravity", "depth_expected"}
 TASKS = ["speaker", "phoneme", "emotion", "tagging"]
 
 
@@ -75,9 +77,16 @@ def test_the_default_run_on_a_part_of_the_embedded_corpora(
         for name, role in ((encoder, "subject"), (f"random:{encoder}", "random")):
             mine = scores[(scores["encoder"] == name) & (scores["role"] == role)]
             assert sorted(set(mine["task"])) == sorted(TASKS)
-            for _, layers in mine.groupby(["task", "probe", "metric"]):
+            for _, layers in mine[~mine["metric"].map(is_diagnostic)].groupby(
+                ["task", "probe", "metric"]
+            ):
                 assert {"in", "L1", "L2", "L3", "L4", "out_norm", "best"} <= set(layers["layer"])
+            for _, told in mine[mine["probe"] == "logistic"].groupby("task"):
+                assert set(told["metric"]) >= DIAGNOSED
     assert {"subject", "random", "logmel", "chance"} == set(scores["role"])
+    nowhere = scores["value"].isna()
+    assert scores[nowhere]["metric"].isin(["depth_gravity", "depth_expected"]).all()
+    scores = scores[~nowhere]
     assert (scores["ci_low"] <= scores["value"] + 1e-9).all()
     assert (scores["value"] <= scores["ci_high"] + 1e-9).all()
     cutoffs = rows[rows["metric"] == "support_hz"]
@@ -121,6 +130,7 @@ def test_predictions_score_again(recordings: Path, tmp_path: Path) -> None:
     for task in ("speaker", "phoneme"):
         table = pd.read_csv(out / "predictions" / f"{task}.mine.logmel_50.logistic.csv.gz")
         picked = rows[(rows["task"] == task) & (rows["probe"] == "logistic")]
+        picked = picked[picked["metric"] == "accuracy"]
         for layer in ("in", "best"):
             value = picked[picked["layer"] == layer]["value"].item()
             assert (table["target"] == table[layer]).mean() == pytest.approx(value, abs=1e-9)
@@ -256,7 +266,7 @@ def test_a_gpu_scores_as_the_cpu_does(recordings: Path, tmp_path: Path) -> None:
     for device in ("cpu", "cuda"):
         places = ["--cache", tmp_path / f"cache-{device}", "--out", tmp_path / device]
         command("run", "--corpus", f"mine={recordings}", "--task", "speaker", "phoneme",
-                "--device", device, *places)  # fmt: skip
+                "--diagnostic", "none", "--device", device, *places)  # fmt: skip
         rows = read_rows(tmp_path / device / "results.csv")
         single = rows[~rows["setting"].str.contains("mod_freq_hz")]
         values.append(single.set_index(["encoder", "layer", "task", "probe", "metric"])["value"])

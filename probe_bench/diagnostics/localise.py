@@ -143,4 +143,4 @@ def _percentiles(
         return value, None, None
     widened = stats.t.ppf(0.975, n_clusters - 1) * math.sqrt(n_clusters / (n_clusters - 1))
     low, high = np.nanquantile(resamples.numpy(), stats.norm.cdf([-widened, widened]))
-    return value, float(low), float(high)
+    return value, min(float(low), value), max(float(high), value)
