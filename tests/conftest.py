@@ -1,8 +1,11 @@
 """Fixtures that the whole suite shares."""
 
+import importlib
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,3 +86,22 @@ def clean_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point the platform's cache folder into the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "probe-bench"
+
+
+@pytest.fixture(scope="session")
+def speechbrain() -> SimpleNamespace:
+    """Return the modules of speechbrain that are oracles, imported once and taken out again.
+
+    Every import patches torch's loaders anew, and hypothesis cannot look at the lazy modules it leaves.
+    """
+    loaders, before = torch.utils.data.dataloader._BaseDataLoaderIter, set(sys.modules)
+    patched = loaders.__init__
+    found = SimpleNamespace(
+        metric_stats=importlib.import_module("speechbrain.utils.metric_stats"),
+        plda=importlib.import_module("speechbrain.processing.PLDA_LDA"),
+    )
+    loaders.__init__ = patched
+    for name in set(sys.modules) - before:
+        if name.startswith("speechbrain"):
+            del sys.modules[name]
+    return found
