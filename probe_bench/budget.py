@@ -152,7 +152,7 @@ def _trained(job: Job, fold: Fold, layer: Layer, config: ProbeConfig) -> float:
     pooled = job.task.unit == "clip"
     frames = min(GRID_HZ * train_s, config.max_train_frames or float("inf"))
     sizes = FoldSizes(
-        units=float(len(fold.train)) if pooled else frames,
+        units=float(len(fold.train) if pooled else frames),
         pooled=pooled,
         classes=len(job.classes),
         train_s=train_s,
