@@ -64,7 +64,8 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     for name in diagnostics:
         registry.find("diagnostic", name, dict.fromkeys(DIAGNOSTICS))
     known = registry.protocols()
-    protocols = known if config.protocol == ("all",) else _named(config.protocol)
+    named = known if config.protocol == ("all",) else _named(config.protocol)
+    protocols = tuple(registry.find("protocol", name, known) for name in named)
     if not tasks and not analyses:
         raise UserError("nothing to do: both --task and --analysis are none")
     defaults = [task.corpus for task in tasks] + [_ANALYSIS_CORPUS for _ in analyses]
@@ -78,7 +79,7 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
         tasks=tuple(pairs),
         analyses=tuple((name, corpus.name) for name in analyses for corpus in measured),
         diagnostics=diagnostics,
-        protocols=tuple(registry.find("protocol", name, known) for name in protocols),
+        protocols=protocols,
     )
 
 

@@ -114,7 +114,8 @@ def run(config: RunConfig, console: Console) -> Path:
     ]
     write_rows(rows, out / "results.csv")
     write_comparisons([*probing.comparisons, *replication.comparisons], out / "comparisons.csv")
-    write_beside(beside(rows, surveys, run_id), out / "published.csv")
+    corpora = {name: looked.corpus for name, looked in surveys.items()}
+    write_beside(beside(rows, corpora, run_id), out / "published.csv")
     write_leaks(leaks.leaks, out / "leaks.csv")
     for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False)

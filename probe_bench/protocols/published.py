@@ -14,7 +14,6 @@ from pathlib import Path
 
 from probe_bench.corpus import Corpus
 from probe_bench.rows import Beside, Row
-from probe_bench.survey import Survey
 
 __all__ = ["Published", "beside", "published"]
 
@@ -74,12 +73,12 @@ def _data_set(corpus: Corpus) -> str:
     return corpus.revision.partition("-")[0] if corpus.name == "hear" else corpus.name
 
 
-def beside(rows: Iterable[Row], surveys: Mapping[str, Survey], run_id: str) -> Iterator[Beside]:
+def beside(rows: Iterable[Row], corpora: Mapping[str, Corpus], run_id: str) -> Iterator[Beside]:
     """Put published numbers beside the rows of protocols.
 
     Args:
         rows: Result rows; those of `best` by a protocol are used.
-        surveys: Corpora by name.
+        corpora: By name.
         run_id: Digest of the run's configuration.
 
     Yields:
@@ -95,7 +94,7 @@ def beside(rows: Iterable[Row], surveys: Mapping[str, Survey], run_id: str) -> I
         for each in published():
             if (each.protocol, each.task, each.metric) != (probe, task, metric):
                 continue
-            if _data_set(surveys[corpus].corpus) not in each.data_sets:
+            if _data_set(corpora[corpus]) not in each.data_sets:
                 continue
             same = [name for name in encoders if _last_part(name) in each.names]
             for encoder in same or [""]:
