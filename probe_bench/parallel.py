@@ -5,13 +5,14 @@ gains little on an idle machine and costs up to ten times the work where another
 the cores (docs/LOG.md). Pieces that share nothing never wait.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
-__all__ = ["side_by_side", "width"]
+__all__ = ["shared_out", "side_by_side", "width"]
 
 _MOST = 4  # pieces at once: each holds the features of a solve in memory
 _Result = TypeVar("_Result")
@@ -37,12 +38,21 @@ def side_by_side(pieces: Sequence[Callable[[], _Result]], device: torch.device) 
     at_once = width(device, len(pieces))
     if at_once == 1:
         return [piece() for piece in pieces]
+    with shared_out(at_once):
+        pool = ThreadPoolExecutor(at_once)
+        try:
+            running = [pool.submit(piece) for piece in pieces]
+            return [future.result() for future in running]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def shared_out(at_once: int) -> Iterator[None]:
+    """Let operations use a share of the threads, in this thread and in those that begin meanwhile."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(threads // at_once)  # also of threads that begin after this
-    pool = ThreadPoolExecutor(at_once)
+    torch.set_num_threads(max(1, threads // at_once))
     try:
-        running = [pool.submit(piece) for piece in pieces]
-        return [future.result() for future in running]
+        yield
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         torch.set_num_threads(threads)

@@ -137,6 +137,23 @@ def test_predictions_score_again(recordings: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("clean_cache")
+def test_encoders_side_by_side_score_as_one_after_the_other(
+    recordings: Path, tmp_path: Path
+) -> None:
+    what = ["--encoder", "logmel:25", "logmel:50", "--corpus", f"mine={recordings}"]
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            command("run", *what, "--task", "speaker", "phoneme", "--out", tmp_path / str(threads))
+        finally:
+            torch.set_num_threads(1)
+    alone, beside = (json.loads((tmp_path / n / "run.json").read_text()) for n in "12")
+    assert alone["notes"] == beside["notes"]
+    for name in ("results.csv", "comparisons.csv"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+@pytest.mark.usefixtures("clean_cache")
 @pytest.mark.parametrize("reference", ["hf", "torchaudio"])
 def test_models_of_other_libraries(
     reference: str,

@@ -42,7 +42,17 @@ def map_geometry(
         corpus = surveys[name].corpus
         sample = draw(corpus, stamp.seed)
         tokens = _tokens(triphones(corpus, sample.clips), name, notes)
-        maps.append(_Map(name, sample, tokens, framed, features, shop, stamp.seed))
+        maps.append(
+            _Map(
+                corpus=name,
+                sample=sample,
+                tokens=tokens,
+                contestants=framed,
+                features=features,
+                shop=shop,
+                seed=stamp.seed,
+            )
+        )
     with screen.progress(shop.console) as bar:
         progress = bar.add_task("geometry", total=len(maps) * (len(families(framed)) + 1))
 
@@ -65,7 +75,7 @@ def map_geometry(
             bar.advance(progress)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Map:
     """The geometry of all encoders on one corpus; `visits` gather."""
 
