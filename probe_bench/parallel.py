@@ -5,8 +5,10 @@ gains little on an idle machine and costs up to ten times the work where another
 the cores (docs/LOG.md). Pieces that share nothing never wait.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import ctypes
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -33,18 +35,30 @@ def side_by_side(pieces: Sequence[Callable[[], _Result]], device: torch.device) 
         device: Where they compute.
 
     Raises:
-        Exception: What a piece raises, the first in order; those not begun yet are dropped then.
+        Exception: What a piece raises; all others are dropped or stopped then.
     """
     at_once = width(device, len(pieces))
     if at_once == 1:
         return [piece() for piece in pieces]
-    with shared_out(at_once):
-        pool = ThreadPoolExecutor(at_once)
+    busy: set[int] = set()  # threads
+
+    def tracked(piece: Callable[[], _Result]) -> _Result:
+        busy.add(threading.get_ident())
         try:
-            running = [pool.submit(piece) for piece in pieces]
-            return [future.result() for future in running]
+            return piece()
         finally:
+            busy.discard(threading.get_ident())
+
+    with shared_out(at_once), ThreadPoolExecutor(at_once) as pool:
+        running = [pool.submit(tracked, piece) for piece in pieces]
+        try:
+            for done in as_completed(running):
+                done.result()  # raises what the piece raised
+            return [future.result() for future in running]
+        except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            _interrupt(tuple(busy))
+            raise
 
 
 @contextmanager
@@ -56,3 +70,14 @@ def shared_out(at_once: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _interrupt(threads: Iterable[int]) -> None:
+    """Raise KeyboardInterrupt in threads, where they come back from the operation in hand.
+
+    Nothing in the standard library ends a thread, and a piece may have minutes to go.
+    """
+    for ident in threads:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(ident), ctypes.py_object(KeyboardInterrupt)
+        )

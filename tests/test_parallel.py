@@ -1,6 +1,7 @@
 """Pieces of work side by side: order, threads, failures."""
 
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -49,16 +50,36 @@ def test_as_many_at_once_as_there_are_threads_but_one_on_a_gpu() -> None:
 
 
 @pytest.mark.usefixtures("four_threads")
-def test_the_first_failure_in_order_is_raised_and_the_rest_dropped() -> None:
+def test_a_failure_stops_what_is_running() -> None:
+    begun, stopped = threading.Event(), threading.Event()
+
+    def endless() -> None:
+        begun.set()
+        try:
+            while True:
+                time.sleep(0.001)
+        finally:
+            stopped.set()
+
+    def failing() -> None:
+        assert begun.wait(10)
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        side_by_side([endless, failing], CPU)
+    assert stopped.is_set()
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_failure_drops_what_is_not_begun() -> None:
     begun = []
 
     def piece(number: int) -> None:
         begun.append(number)
-        if number in (1, 2):
+        time.sleep(0.01)
+        if number == 0:
             raise ValueError(f"piece {number}")
 
-    with pytest.raises(ValueError, match="piece 1"):
-        side_by_side([partial(piece, number) for number in range(3)], CPU)
-    with pytest.raises(ValueError, match="piece 1"):
-        side_by_side([partial(piece, 1)], CPU)
-    assert begun.count(0) == 1
+    with pytest.raises(ValueError, match="piece 0"):
+        side_by_side([partial(piece, number) for number in range(500)], CPU)
+    assert len(begun) < 500
