@@ -66,7 +66,8 @@ def recordings(tmp_path: Path) -> Path:
 def test_the_default_run_on_a_part_of_the_embedded_corpora(
     embedded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command("run", "--limit", 64, "--cache", embedded, "--out", tmp_path / "out")
+    less = ("--limit", 64, "--train-frames", 1000)
+    command("run", *less, "--cache", embedded, "--out", tmp_path / "out")
     said = capsys.readouterr().out
     assert "to encode" in said
     assert "to probe and analyse" in said
