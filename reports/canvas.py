@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from probe_bench.reports.style import PAPER, Look
+from probe_bench.reports.style import NOTE_PT, PAPER, Look
 
-__all__ = ["Cell", "Entry", "Sheet", "line_style", "new_sheet", "shorten"]
+__all__ = ["Cell", "Entry", "Sheet", "evenly", "line_style", "name_beside", "new_sheet", "shorten"]
 
 CELL_WIDTH_IN, PLOT_HEIGHT_IN = 3.5, 1.5
 LEFT_IN, RIGHT_IN, TOP_IN = 0.5, 0.2, 0.27
 LEGEND_ROW_IN = 0.16
+BESIDE_IN = 0.6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,10 +134,37 @@ def _draw_legend(figure: Figure, legend: Sequence[Entry], columns: int) -> None:
     )
 
 
+def name_beside(axes: Axes, handles: Sequence[Line2D], labels: Sequence[str]) -> None:
+    """Name the lines of one panel to the right of it, where no line can run behind the names."""
+    place = axes.get_position()
+    figure = axes.get_figure(root=True)
+    narrow = BESIDE_IN / (figure.get_figwidth() if figure else CELL_WIDTH_IN)
+    axes.set_position((place.x0, place.y0, place.width - narrow, place.height))
+    axes.legend(
+        handles,
+        [shorten(label, 10) for label in labels],
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.03),
+        handlelength=1.0,
+        handletextpad=0.4,
+        labelspacing=0.25,
+        fontsize=NOTE_PT,
+    )
+
+
 def shorten(name: str, limit: int = 30) -> str:
     """Cut the middle out of a name that would not fit; the report's text has it whole."""
     half = (limit - 1) // 2
     return name if len(name) <= limit else f"{name[:half]}…{name[-half:]}"
+
+
+def evenly(count: int, limit: int) -> list[int]:
+    """Places of at most `limit` of some things, the first and the last among them.
+
+    >>> evenly(13, 4)
+    [0, 4, 8, 12]
+    """
+    return [round(place) for place in np.linspace(0, count - 1, min(count, limit)).tolist()]
 
 
 def line_style(look: Look) -> dict[str, Any]:
@@ -146,7 +175,7 @@ def line_style(look: Look) -> dict[str, Any]:
         "linewidth": look.width,
         "marker": look.marker or None,
         "markerfacecolor": PAPER if look.hollow else look.colour,
-        "markeredgecolor": look.colour,
-        "markeredgewidth": 0.8,
+        "markeredgecolor": look.edge,
+        "markeredgewidth": look.outline or 0.8,
         "markersize": look.size,
     }

@@ -5,18 +5,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from probe_bench.reports.canvas import Cell, Sheet, line_style, new_sheet
-from probe_bench.reports.figures import (
+from probe_bench.reports.curves import (
+    draw_line,
+    drawn_series,
     legend_entries,
-    logmel_look,
-    logmel_names,
     looks_here,
-    task_curves,
+    name_axis,
+    numbers_of,
 )
+from probe_bench.reports.figures import task_curves
 from probe_bench.reports.metrics import CODED, LOCATED, MetricText, metric_text
-from probe_bench.reports.style import CHANCE, FEW, GRID, PAPER, TWINS, Look
+from probe_bench.reports.style import CHANCE, FEW, GRID, NOTE_PT, PAPER, Look
 from probe_bench.reports.tables import (
     Panel,
     distinct_panels,
@@ -104,31 +106,15 @@ def _draw_curves(
 ) -> str:
     """Fill one panel and say in words what is in it."""
     axes, text, said = cell.axes, metric_text(panel.metric), []
-    few = len(subjects(table)) <= FEW
-    for name, look, band in _series(rows, few=few):
-        curve = _picked_curve(rows, name, key)
+    for series in drawn_series(table, rows):
+        curve = _picked_curve(rows, series.name, key)
         if curve.empty:
             continue
-        numbers = curve[["value", "ci_low", "ci_high"]].to_numpy(float) * text.scale
-        x = curve[key].to_numpy(float)
-        if band:
-            axes.fill_between(x, numbers[:, 1], numbers[:, 2], color=look.colour, alpha=0.13, lw=0)
-        axes.plot(x, numbers[:, 0], **line_style(look))
+        draw_line(axes, curve[key], numbers_of(curve, text), series.look, band=series.band)
         ends = [f"{text.full(score_of(row))} at {row[key]:g}" for _, row in curve.iterrows()]
-        said.append(f"{name} at {curve['layer'].iloc[0]}: from {ends[0]} to {ends[-1]}")
+        said.append(f"{series.name} at {curve['layer'].iloc[0]}: from {ends[0]} to {ends[-1]}")
     _finish_sizes(axes, rows, key, label, text)
     return f"{text.axis} by {label}. " + "; ".join(said) + "."
-
-
-def _series(rows: pd.DataFrame, *, few: bool) -> list[tuple[str, Look, bool]]:
-    """Everything that is drawn, baselines first, with its look and whether it has a band."""
-    shown = looks_here(rows, rows)
-    found = [(name, logmel_look(rows, name, shown), False) for name in logmel_names(rows)]
-    for name, look in shown.items():
-        twin = twin_name(rows, name)
-        if twin is not None:
-            found.append((twin, look.twin if few else TWINS, False))
-    return found + [(name, look, few) for name, look in shown.items()]
 
 
 def _picked_curve(rows: pd.DataFrame, name: str, key: str) -> pd.DataFrame:
@@ -146,8 +132,7 @@ def _finish_sizes(axes: Axes, rows: pd.DataFrame, key: str, label: str, text: Me
     axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
-    axes.set_ylabel(text.axis)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    name_axis(axes, text)
 
 
 def _apart(sizes: Sequence[float], factor: float = 1.6) -> list[float]:
@@ -213,7 +198,7 @@ def _finish_locations(axes: Axes, order: Mapping[tuple[str, str], int]) -> None:
             xytext=(3, -2),
             textcoords="offset points",
             va="top",
-            fontsize=6.5,
+            fontsize=NOTE_PT,
             bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 0.5},
         )
         if place:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from probe_bench.errors import UserError
 from probe_bench.reports.comparisons import Told, told
@@ -207,10 +208,31 @@ def headline_panels(table: pd.DataFrame) -> list[Panel]:
 
 
 def layer_rows(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Test rows of one encoder in one panel, one a layer, ordered by depth."""
+    """Test rows of one encoder in one panel, one a layer, from the input up.
+
+    Returns:
+        The rows with the column `place`: where a figure draws them, the depth with layers that share
+        one drawn apart.
+    """
     mine = rows[(rows["name"] == name) & (rows["layer"] != BEST) & _tested(rows)]
-    mine = mine.sort_values("chosen", ascending=False, kind="stable")
-    return mine.drop_duplicates("layer").sort_values("depth", kind="stable")
+    mine = mine.sort_values("chosen", ascending=False, kind="stable").drop_duplicates("layer")
+    mine = mine.sort_index(kind="stable").sort_values("depth", kind="stable")
+    return mine.assign(place=_apart(mine["depth"].to_numpy(float)))
+
+
+def _apart(depths: Float[np.ndarray, " layers"]) -> Float[np.ndarray, " layers"]:
+    """Draw layers of one depth apart by a block: `cnn` before the input, `out_norm` behind the last.
+
+    >>> _apart(np.array([0, 0, 0.5, 1, 1])).tolist()
+    [-0.5, 0.0, 0.5, 1.0, 1.5]
+    """
+    known = np.unique(depths[np.isfinite(depths)])
+    step = 1 / max(1, len(known) - 1)
+    places = depths.copy()
+    for depth in known:
+        (tied,) = np.nonzero(depths == depth)
+        places[tied] += step * (np.arange(len(tied)) - (len(tied) - 1) * (depth == known[0]))
+    return places
 
 
 def best(rows: pd.DataFrame, name: str) -> tuple[str, Score, pd.Series] | None:
