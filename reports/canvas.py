@@ -13,13 +13,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 from probe_bench.reports.style import NOTE_PT, PAPER, Look
 
 __all__ = ["Cell", "Entry", "Sheet", "evenly", "line_style", "name_beside", "new_sheet", "shorten"]
 
 CELL_WIDTH_IN, PLOT_HEIGHT_IN = 3.5, 1.5
-LEFT_IN, RIGHT_IN, TOP_IN = 0.5, 0.2, 0.27
+LEFT_IN, RIGHT_IN, TOP_IN = 0.53, 0.17, 0.27
+AXIS_LABEL_IN = 0.38  # from the axis: room for numbers as long as -3.25
 LEGEND_ROW_IN = 0.16
 BESIDE_IN = 0.6
 
@@ -69,7 +71,7 @@ def new_sheet(
     n_panels: int,
     legend: Sequence[Entry],
     *,
-    bottom_in: float = 0.6,
+    bottom_in: float = 0.44,
     plot_in: float = PLOT_HEIGHT_IN,
 ) -> Sheet:
     """Lay out empty panels, two to a row, under a legend.
@@ -96,6 +98,8 @@ def new_sheet(
         box_in = (left_in, top_in, CELL_WIDTH_IN, cell_height_in)
         axes = figure.add_axes(_inner(box_in, width_in, sheet_in, plot_in))
         axes.set_gid(f"cell-{index}")
+        shift = ScaledTranslation(-AXIS_LABEL_IN, 0, figure.dpi_scale_trans)
+        axes.yaxis.set_label_coords(0, 0.5, transform=axes.transAxes + shift)
         cells.append(Cell(axes=axes, box_pt=_points(box_in)))
     if legend:
         _draw_legend(figure, legend, legend_columns)
@@ -174,7 +178,7 @@ def line_style(look: Look) -> dict[str, Any]:
         "linestyle": look.linestyle,
         "linewidth": look.width,
         "marker": look.marker or None,
-        "markerfacecolor": PAPER if look.hollow else look.colour,
+        "markerfacecolor": PAPER if look.hollow else (look.colour, look.opacity),
         "markeredgecolor": look.edge,
         "markeredgewidth": look.outline or 0.8,
         "markersize": look.size,

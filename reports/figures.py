@@ -18,7 +18,7 @@ from probe_bench.reports.curves import (
     name_axis,
     numbers_of,
 )
-from probe_bench.reports.layer_axis import draw_layer_axis
+from probe_bench.reports.layer_axis import axis_height_in, draw_layer_axis
 from probe_bench.reports.metrics import MetricText, metric_text
 from probe_bench.reports.style import ALIKE, FEW, PICKED, Look
 from probe_bench.reports.tables import (
@@ -55,7 +55,9 @@ def task_curves(
     if not panels:
         return None
     marks = _mark_entries(table, panels, tests)
-    sheet = new_sheet(name, len(panels), [*legend_entries(table), *marks])
+    room_in = axis_height_in(table, [panel.of(table) for panel in panels])
+    legend = [*legend_entries(table), *marks]
+    sheet = new_sheet(name, len(panels), legend, bottom_in=room_in)
     for panel, cell in zip(panels, sheet.cells, strict=True):
         title = f"{panel.task} · {panel.corpus}" + (f" · {panel.probe}" if by_probe else "")
         cell.axes.set_title(title)
@@ -73,7 +75,7 @@ def _mark_entries(
         entries.append(Entry(label="picked on validation", look=PICKED))
     few = len(subjects(table)) <= FEW
     if few and any(told_of(tests, panel, rows, name).alike for panel, rows, name in pairs):
-        entries.append(Entry(label="no worse, by a paired test", look=ALIKE))
+        entries.append(Entry(label="cannot be told from it", look=ALIKE))
     return entries
 
 

@@ -1,6 +1,6 @@
 """The horizontal axis of every per-layer panel: depth, labelled by the names of the layers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 import pandas as pd
@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from probe_bench.reports.canvas import line_style
+from probe_bench.reports.curves import looks_here
 from probe_bench.reports.style import Look
 from probe_bench.reports.tables import layer_rows
 
-__all__ = ["draw_layer_axis"]
+__all__ = ["axis_height_in", "draw_layer_axis"]
 
 MAX_ROWS = 2
 ROW_PT, FIRST_ROW_PT = 9.0, 4.0
@@ -41,6 +42,12 @@ def draw_layer_axis(axes: Axes, rows: pd.DataFrame, encoders: Mapping[str, Look]
         if len(layouts) > 1 and len(owners) == 1:
             _draw_owner(axes, owners[0], row)
     axes.set_xlabel("layer", labelpad=ROW_PT * len(layouts) + 1)
+
+
+def axis_height_in(table: pd.DataFrame, panels: Iterable[pd.DataFrame]) -> float:
+    """Room that the names of the layers and the label of the axis need under every panel."""
+    rows = [len(_layouts(rows, looks_here(table, rows))) for rows in panels]
+    return 0.44 + (max((n for n in rows if n <= MAX_ROWS), default=1) - 1) * ROW_PT / 72
 
 
 def _layouts(rows: pd.DataFrame, encoders: Mapping[str, Look]) -> dict[Layout, list[Look]]:

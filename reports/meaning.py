@@ -17,7 +17,7 @@ from probe_bench.reports.curves import (
     numbers_of,
 )
 from probe_bench.reports.figures import task_curves
-from probe_bench.reports.metrics import CODED, LOCATED, MetricText, metric_text
+from probe_bench.reports.metrics import CODED, LOCATED, MetricText, metric_text, thousands
 from probe_bench.reports.style import CHANCE, FEW, GRID, NOTE_PT, PAPER, Look
 from probe_bench.reports.tables import (
     Panel,
@@ -93,7 +93,7 @@ def _curves_by_size(table: pd.DataFrame, key: str, label: str, name: str) -> She
     if not panels:
         return None
     entries = [entry for entry in legend_entries(table) if entry.look != CHANCE]
-    sheet = new_sheet(name, len(panels), entries, bottom_in=0.42)
+    sheet = new_sheet(name, len(panels), entries)
     for panel, cell in zip(panels, sheet.cells, strict=True):
         title = f"{panel.task} · {panel.corpus}"
         cell.axes.set_title(title)
@@ -129,7 +129,7 @@ def _finish_sizes(axes: Axes, rows: pd.DataFrame, key: str, label: str, text: Me
     sizes = sorted({setting_number(setting, key) for setting in rows["setting"]} - {np.nan})
     sizes = [size for size in sizes if np.isfinite(size)]
     axes.set_xticks(_apart(sizes))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: thousands(size)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
     name_axis(axes, text)
@@ -152,7 +152,7 @@ def _location(table: pd.DataFrame, name: str) -> Sheet | None:
     places = rows[["task", "corpus"]].drop_duplicates().itertuples(index=False, name=None)
     order = {place: index for index, place in enumerate(places)}
     entries = [e for e in legend_entries(rows) if e.look != CHANCE]
-    sheet = new_sheet(name, len(_LOCATED), entries, bottom_in=0.42)
+    sheet = new_sheet(name, len(_LOCATED), entries)
     for (metric, title), cell in zip(_LOCATED.items(), sheet.cells, strict=True):
         cell.axes.set_title(title)
         said = _draw_locations(cell.axes, rows[rows["metric"] == metric], table, order)

@@ -17,11 +17,12 @@ from probe_bench.reports.canvas import (
     new_sheet,
 )
 from probe_bench.reports.curves import drawn_series, legend_entries, logmel_names, looks_here
-from probe_bench.reports.layer_axis import draw_layer_axis
+from probe_bench.reports.layer_axis import axis_height_in, draw_layer_axis
 from probe_bench.reports.metrics import metric_text
 from probe_bench.reports.style import CHANCE, FEW, LOGMEL, NOTE_PT, Look, depth_colours
 from probe_bench.reports.tables import (
     ANALYSIS,
+    SPEED,
     corpora,
     layer_rows,
     score_of,
@@ -39,13 +40,14 @@ NYQUIST = Look(colour="#7b7d85", dashes=(4.0, 1.0, 1.0, 1.0), width=0.9)
 
 def cutoff_curves(table: pd.DataFrame, name: str) -> Sheet | None:
     """Draw the support cutoff against layer, one panel a corpus; None if there is nothing."""
-    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == "support_hz")]
+    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == SPEED)]
     places = [corpus for corpus in corpora(rows) if subjects(rows[rows["corpus"] == corpus])]
     if not places:
         return None
     legend = [entry for entry in legend_entries(table) if entry.look != CHANCE]
     legend.append(Entry(label="half the frame rate", look=NYQUIST))
-    sheet = new_sheet(name, len(places), legend)
+    room_in = axis_height_in(table, [rows[rows["corpus"] == corpus] for corpus in places])
+    sheet = new_sheet(name, len(places), legend, bottom_in=room_in)
     for corpus, cell in zip(places, sheet.cells, strict=True):
         sheet.alts.append(_draw_cutoffs(cell, corpus, rows[rows["corpus"] == corpus], table))
     return sheet
@@ -125,7 +127,7 @@ def _draw_control(axes: Axes, mine: pd.DataFrame, look: Look) -> None:
 
 
 def _describe(rows: pd.DataFrame, names: Sequence[str]) -> str:
-    text, parts = metric_text("support_hz"), []
+    text, parts = metric_text(SPEED), []
     for name in names:
         mine = layer_rows(rows, name)
         cutoffs = [f"{row['layer']} {text.full(score_of(row))}" for _, row in mine.iterrows()]
@@ -147,7 +149,7 @@ def spectra(table: pd.DataFrame, metric: str, name: str) -> Sheet | None:
     if metric == "support_gain":
         legend.append(Entry(label=f"half power ({HALF_POWER})", look=CHANCE))
     legend.append(Entry(label="half the frame rate", look=NYQUIST))
-    sheet = new_sheet(name, len(pairs), legend, bottom_in=0.42)
+    sheet = new_sheet(name, len(pairs), legend)
     for (encoder, corpus), cell in zip(pairs, sheet.cells, strict=True):
         here = rows[rows["corpus"] == corpus]
         sheet.alts.append(_draw_spectra(cell.axes, here, metric, encoder, corpus))
@@ -192,7 +194,7 @@ def _finish_spectra(axes: Axes, metric: str, layers: pd.DataFrame) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda level, _: f"{level:g}"))
-        axes.set_ylabel("power density (1/Hz)", labelpad=0)
+        axes.set_ylabel("power density (1/Hz)")
     for rate_hz in sorted(layers["frame_rate_hz"].dropna().unique()):
         if rate_hz / 2 <= axes.get_xlim()[1] * 1.5:
             axes.axvline(float(rate_hz) / 2, **line_style(NYQUIST))

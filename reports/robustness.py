@@ -50,7 +50,6 @@ class RobustnessGroup:
 
     Attributes:
         kind: Kind of degradation.
-        severities: Severities with their unit, as text.
         area: Mean scores over the severities, beside those of the baselines.
         shares: What is left of each encoder's clean score above chance, in the order of `area.lines`;
             None where the clean score cannot be told from chance.
@@ -58,7 +57,6 @@ class RobustnessGroup:
     """
 
     kind: str
-    severities: str
     area: HeadlineGroup
     shares: Sequence[HeadlineLine | None]
     clean: Sequence[str]
@@ -74,7 +72,7 @@ def degradation_curves(table: pd.DataFrame, name: str) -> Sheet | None:
     drawn = [(panel, kind) for panel in headline_panels(table) for kind in _kinds(panel.of(table))]
     if not drawn:
         return None
-    sheet = new_sheet(name, len(drawn), legend_entries(table), bottom_in=0.5)
+    sheet = new_sheet(name, len(drawn), legend_entries(table))
     for (panel, kind), cell in zip(drawn, sheet.cells, strict=True):
         title = f"{panel.task} · {panel.corpus} · {kind}"
         cell.axes.set_title(title)
@@ -95,7 +93,6 @@ def robustness_groups(
             found += [
                 RobustnessGroup(
                     kind=kind,
-                    severities=_severities(rows, kind),
                     area=area,
                     shares=[by_name.get(line.name) for line in area.lines],
                     clean=[_clean(rows, line.name, panel.metric) for line in area.lines],
@@ -143,11 +140,6 @@ def _points(rows: pd.DataFrame, kind: str, name: str) -> pd.DataFrame:
     ]
     last = mine["setting"].str.rsplit(";", n=1).str[-1].str.partition("=")
     return mine.assign(axis=last[0], severity=last[2])
-
-
-def _severities(rows: pd.DataFrame, kind: str) -> str:
-    points = _points(rows, kind, _names(rows, kind)[0])
-    return f"{_axis(points)}: {', '.join(points['severity'])}"
 
 
 def _names(rows: pd.DataFrame, kind: str) -> list[str]:

@@ -15,6 +15,7 @@ import seaborn as sns
 __all__ = [
     "ALIKE",
     "CHANCE",
+    "COLOURS",
     "FEW",
     "GRID",
     "INK",
@@ -98,6 +99,7 @@ class Look:
         size: Marker size in points.
         hollow: Whether the markers are empty.
         outline: Width in points of an outline of ink around the markers; 0 for none.
+        opacity: Of the markers' filling.
     """
 
     colour: str
@@ -107,6 +109,7 @@ class Look:
     size: float = 4.2
     hollow: bool = False
     outline: float = 0.0
+    opacity: float = 1.0
 
     @property
     def linestyle(self) -> str | tuple[float, tuple[float, ...]]:
@@ -129,8 +132,8 @@ class Look:
 LOGMEL = Look(colour="#7b7d85", dashes=(5.0, 2.0), width=1.1)
 TWINS = Look(colour="#9a9ca4", dashes=(1.0, 1.6), width=0.8)
 CHANCE = Look(colour="#7b7d85", dashes=(1.0, 2.0), width=0.9)
-PICKED = Look(colour="#c9cad0", marker="o", width=0, size=7.0, outline=1.0)
-ALIKE = Look(colour="#c9cad0", marker="o", width=0, outline=0.8)
+PICKED = Look(colour="#c9cad0", marker="o", width=0.0, size=7.0, outline=1.0)
+ALIKE = Look(colour="#c9cad0", marker="o", width=0.0, outline=0.8)
 
 
 def house_style() -> AbstractContextManager[None]:

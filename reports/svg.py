@@ -144,7 +144,12 @@ def swatch(look: Look) -> str:
     if look.marker:
         fill = "var(--paper)" if look.hollow else look.colour
         edge = THEME.get(look.edge, look.edge)
-        path = {"d": _outline(look.marker, look.size), "fill": fill, "stroke": edge}
+        path = {
+            "d": _outline(look.marker, look.size),
+            "fill": fill,
+            "fill-opacity": f"{look.opacity:g}",
+            "stroke": edge,
+        }
         ET.SubElement(element, "path", path)
     return ET.tostring(element, encoding="unicode", short_empty_elements=False)
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from probe_bench.errors import UserError
 from probe_bench.reports.comparisons import Told, told
 from probe_bench.reports.metrics import Score, is_diagnostic
-from probe_bench.rows import COLUMNS, read_comparisons, read_rows
+from probe_bench.rows import COLUMNS, logmel_beside, read_comparisons, read_rows
 
 __all__ = [
     "ANALYSIS",
@@ -22,6 +22,7 @@ __all__ = [
     "GEOMETRY",
     "PAIRS",
     "SPECTRA",
+    "SPEED",
     "TWIN_PREFIX",
     "WEIGHT",
     "Headline",
@@ -37,6 +38,7 @@ __all__ = [
     "join_comparisons",
     "join_runs",
     "layer_rows",
+    "logmel_rows",
     "name_series",
     "panels",
     "score_of",
@@ -54,6 +56,7 @@ BEST = "best"
 DEGRADED = "test+"
 TWIN_PREFIX = "random:"
 WEIGHT = "layer_weight"
+SPEED = "support_hz"
 SPECTRA = ("support_gain", "speed_psd")
 PAIRS = ("cka", "svcca", "pwcca")
 
@@ -303,9 +306,7 @@ def _baselines(table: pd.DataFrame, panel: Panel, row: pd.Series) -> dict[str, S
     rows = rows[rows["run"] == row["run"]]
     found = {}
     twin = rows[(rows["role"] == "random") & (rows["encoder"] == f"{TWIN_PREFIX}{row['encoder']}")]
-    logmel = rows[rows["role"] == "logmel"]
-    mine_at_hz = rows.loc[rows["encoder"] == row["encoder"], "frame_rate_hz"].max()
-    for role, mine in (("random", twin), ("logmel", _nearest_rate(logmel, mine_at_hz))):
+    for role, mine in (("random", twin), ("logmel", logmel_rows(rows, str(row["name"])))):
         result = best(mine, str(mine["name"].iloc[0])) if len(mine) else None
         if result is not None:
             found[role] = result[1]
@@ -313,14 +314,16 @@ def _baselines(table: pd.DataFrame, panel: Panel, row: pd.Series) -> dict[str, S
     return found if chance is None else {**found, "chance": chance}
 
 
-def _nearest_rate(logmel: pd.DataFrame, frame_rate_hz: float) -> pd.DataFrame:
-    """Rows of the log-mel whose frame rate is nearest to an encoder's."""
-    distance = (logmel["frame_rate_hz"] - frame_rate_hz).abs()
-    if distance.isna().all():
-        return logmel
-    nearest = logmel["name"].iloc[int(np.nanargmin(distance))]
-    rows: pd.DataFrame = logmel[logmel["name"] == nearest]
-    return rows
+def logmel_rows(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Rows of the log-mel that stands beside an encoder in one panel."""
+    logmel = rows[rows["role"] == "logmel"]
+    fastest_hz = rows.groupby("name", sort=False)["frame_rate_hz"].max().astype(float)
+    known = fastest_hz[fastest_hz.index.isin(logmel["name"])].dropna()
+    beside = logmel_beside(
+        fastest_hz.get(name, math.nan), {str(key): float(hz) for key, hz in known.items()}
+    )
+    mine: pd.DataFrame = logmel if beside is None else logmel[logmel["name"] == beside]
+    return mine
 
 
 def chance_score(table: pd.DataFrame, panel: Panel) -> Score | None:

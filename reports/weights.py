@@ -4,7 +4,7 @@ import pandas as pd
 
 from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet
 from probe_bench.reports.curves import drawn_series, legend_entries, looks_here, name_axis
-from probe_bench.reports.layer_axis import draw_layer_axis
+from probe_bench.reports.layer_axis import axis_height_in, draw_layer_axis
 from probe_bench.reports.metrics import metric_text
 from probe_bench.reports.style import CHANCE
 from probe_bench.reports.tables import WEIGHT, layer_rows
@@ -20,7 +20,7 @@ def weight_curves(table: pd.DataFrame, name: str) -> Sheet | None:
         name: File name of the sheet.
     """
     # A weight is read off the trained sum, so its part is train; nothing is scored on it.
-    weights = table[table["metric"] == WEIGHT].assign(split="")
+    weights = table[(table["metric"] == WEIGHT) & (table["role"] != "logmel")].assign(split="")
     groups = list(weights.groupby(["task", "corpus"], sort=False))
     shown = [(task, corpus, rows) for (task, corpus), rows in groups if looks_here(table, rows)]
     if not shown:
@@ -29,7 +29,8 @@ def weight_curves(table: pd.DataFrame, name: str) -> Sheet | None:
         e for e in legend_entries(table) if e.look.marker
     ]  # log-mel has one layer, chance none
     legend.append(Entry(label="equal weights", look=CHANCE))
-    sheet = new_sheet(name, len(shown), legend)
+    room_in = axis_height_in(table, [rows for _, _, rows in shown])
+    sheet = new_sheet(name, len(shown), legend, bottom_in=room_in)
     for (task, corpus, rows), cell in zip(shown, sheet.cells, strict=True):
         title = f"{task} · {corpus}"
         cell.axes.set_title(title)

@@ -10,8 +10,9 @@ import pytest
 from matplotlib.collections import QuadMesh
 
 from probe_bench.reports import tables
-from probe_bench.reports.geometry import geometry_curves, likeness
+from probe_bench.reports.geometry import geometry_curves
 from probe_bench.reports.html import render
+from probe_bench.reports.likeness import likeness
 from probe_bench.reports.style import house_style
 from probe_bench.rows import Row
 
