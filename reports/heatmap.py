@@ -23,7 +23,8 @@ def scale_entries(steps: Mapping[str, float]) -> list[Entry]:
     """Legend of the scale: labels with the depth of blue, 0 to 1, that each stands for."""
     return [
         Entry(
-            label=label, look=Look(colour=COLOURS[0], marker="s", width=0.0, size=6, opacity=depth)
+            label=label,
+            look=Look(colour=COLOURS[0], marker="s", width=0.0, size=6.0, opacity=depth),
         )
         for label, depth in steps.items()
     ]

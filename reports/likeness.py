@@ -52,7 +52,7 @@ def likeness(table: pd.DataFrame, name: str) -> Sheet | None:
     ]
     if not drawn:
         return None
-    scale = scale_entries({f"CKA {step:g}": step for step in (0, 0.25, 0.5, 0.75, 1)})
+    scale = scale_entries({f"CKA {step:g}": step for step in (0.0, 0.25, 0.5, 0.75, 1.0)})
     sheet = new_sheet(name, len(drawn), scale, bottom_in=BOTTOM_IN, plot_in=PLOT_IN)
     for (corpus, encoder, other), cell in zip(drawn, sheet.cells, strict=True):
         here = rows[(rows["corpus"] == corpus) & (rows["name"] == encoder)]

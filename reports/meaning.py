@@ -129,7 +129,7 @@ def _finish_sizes(axes: Axes, rows: pd.DataFrame, key: str, label: str, text: Me
     sizes = sorted({setting_number(setting, key) for setting in rows["setting"]} - {np.nan})
     sizes = [size for size in sizes if np.isfinite(size)]
     axes.set_xticks(_apart(sizes))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: thousands(size)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: thousands(round(size))))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
     name_axis(axes, text)

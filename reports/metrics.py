@@ -125,13 +125,13 @@ def signed(text: str) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def thousands(number: float) -> str:
+def thousands(number: int) -> str:
     """Write a whole number with thin spaces between thousands.
 
     >>> thousands(12047)
     '12\u202f047'
     """
-    return f"{number:,.0f}".replace(",", "\u202f")
+    return f"{number:,}".replace(",", "\u202f")
 
 
 def _share(label: str, short: str = "", *, lower_is_better: bool = False) -> MetricText:

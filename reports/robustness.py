@@ -18,7 +18,7 @@ from probe_bench.reports.curves import (
     name_axis,
     numbers_of,
 )
-from probe_bench.reports.metrics import MetricText, metric_text
+from probe_bench.reports.metrics import MetricText, metric_text, signed
 from probe_bench.reports.style import GRID
 from probe_bench.reports.tables import (
     BEST,
@@ -161,7 +161,7 @@ def _draw(cell: Cell, panel: Panel, kind: str, table: pd.DataFrame) -> str:
     points = _points(rows, kind, _names(rows, kind)[0])
     axes.axvline(_FIRST / 2, color=GRID, linewidth=0.6)
     places = [0.0, *(_FIRST + k for k in range(len(points)))]
-    axes.set_xticks(places, ["clean", *points["severity"]])
+    axes.set_xticks(places, ["clean", *map(signed, points["severity"])])
     axes.set_xlim(-0.3, places[-1] + 0.3)
     axes.set_xlabel(f"{_axis(points)}, severe to the right")
     name_axis(axes, text)

@@ -111,7 +111,10 @@ def _finding(table: pd.DataFrame, name: str, mine: Sequence[Headline]) -> Findin
     return Finding(
         name=name,
         against={role: _against(mine, role) for role in ("random", "logmel")},
-        cutoffs=[(text.full(score), layer) for layer, score in cutoff_span(table, name)],
+        cutoffs=[
+            (f"{text.number(score)}\u202f{text.unit}", layer)
+            for layer, score in cutoff_span(table, name)
+        ],
     )
 
 
