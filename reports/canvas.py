@@ -17,13 +17,24 @@ from matplotlib.transforms import ScaledTranslation
 
 from probe_bench.reports.style import NOTE_PT, PAPER, Look
 
-__all__ = ["Cell", "Entry", "Sheet", "evenly", "line_style", "name_beside", "new_sheet", "shorten"]
+__all__ = [
+    "Cell",
+    "Entry",
+    "Sheet",
+    "evenly",
+    "line_style",
+    "name_beside",
+    "new_sheet",
+    "shorten",
+    "write_title",
+]
 
 CELL_WIDTH_IN, PLOT_HEIGHT_IN = 3.5, 1.5
 LEFT_IN, RIGHT_IN, TOP_IN = 0.53, 0.17, 0.27
 AXIS_LABEL_IN = 0.38  # from the axis: room for numbers as long as -3.25
 LEGEND_ROW_IN = 0.16
 BESIDE_IN = 0.6
+TITLE_LETTERS = 38
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,6 +180,11 @@ def evenly(count: int, limit: int) -> list[int]:
     [0, 4, 8, 12]
     """
     return [round(place) for place in np.linspace(0, count - 1, min(count, limit)).tolist()]
+
+
+def write_title(axes: Axes, title: str) -> None:
+    """Write as much of a panel's title as its cell has room for; `Sheet.alts` has it whole."""
+    axes.set_title(shorten(title, TITLE_LETTERS))
 
 
 def line_style(look: Look) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from probe_bench.errors import UserError
-from probe_bench.reports.canvas import Cell, Sheet, new_sheet, shorten
+from probe_bench.reports.canvas import Cell, Sheet, new_sheet, shorten, write_title
 from probe_bench.reports.heatmap import PLOT_IN, draw_heatmap, name_cells, scale_entries
 from probe_bench.reports.style import FEW
 from probe_bench.reports.tables import Panel, panels, subjects
@@ -100,7 +100,7 @@ def confusion_maps(found: Sequence[Confusions], name: str) -> Sheet | None:
     for each, cell in zip(kept, sheet.cells, strict=True):
         of = f" · {shorten(each.name, 18)}" if several else ""
         title = f"{each.panel.task} · {each.panel.corpus} · {each.panel.probe}{of}"
-        cell.axes.set_title(title)
+        write_title(cell.axes, title)
         sheet.alts.append((f"{title} · {each.name}", _draw(cell, each.pairs, labels[each.panel])))
     return sheet
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet
+from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet, write_title
 from probe_bench.reports.curves import (
     Series,
     draw_chance,
@@ -60,7 +60,7 @@ def task_curves(
     sheet = new_sheet(name, len(panels), legend, bottom_in=room_in)
     for panel, cell in zip(panels, sheet.cells, strict=True):
         title = f"{panel.task} · {panel.corpus}" + (f" · {panel.probe}" if by_probe else "")
-        cell.axes.set_title(title)
+        write_title(cell.axes, title)
         sheet.alts.append((title, _draw_task(cell, panel, table, tests)))
     return sheet
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from probe_bench.reports.canvas import Sheet
+from probe_bench.reports.canvas import Sheet, write_title
 from probe_bench.reports.figures import task_curves
 from probe_bench.reports.likeness import written
 from probe_bench.reports.tables import (
@@ -49,7 +49,7 @@ def geometry_curves(table: pd.DataFrame, name: str) -> Sheet | None:
         return None
     for index, (panel, cell) in enumerate(zip(panels, sheet.cells, strict=True)):
         title = f"{CURVES[panel.metric]} · {panel.corpus}"
-        cell.axes.set_title(title)
+        write_title(cell.axes, title)
         sheet.alts[index] = (title, sheet.alts[index][1])
     return sheet
 

@@ -130,6 +130,7 @@ def _page(
 ) -> str:
     names = subjects(table)
     rows, n_points = table_rows(shown)
+    headlines = headline_groups(table, tests) + speed_groups(table)
     return (
         _environment()
         .get_template("report.html.jinja")
@@ -142,7 +143,8 @@ def _page(
             n_subjects=len(names),
             few=len(names) <= FEW,
             findings=findings(table, tests),
-            headlines=headline_groups(table, tests) + speed_groups(table),
+            headlines=headlines,
+            mixed=any(line.mixed for group in headlines for line in group.lines),
             tested=not tests.empty,
             robustness=robustness_groups(table, tests),
             n_degraded=int(degraded(shown).sum()),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from probe_bench.reports.canvas import Sheet, new_sheet, shorten
+from probe_bench.reports.canvas import Sheet, new_sheet, shorten, write_title
 from probe_bench.reports.heatmap import (
     PLOT_IN,
     draw_heatmap,
@@ -91,7 +91,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, table: pd.DataFrame, corpus: str) -> t
     name_cells(axes, down, across, WRITTEN)
     axes.set_xlabel(shorten(other))
     title = f"{shorten(name, 22)} · {corpus}" if own == other else _versus(name, other, corpus)
-    axes.set_title(title)
+    write_title(axes, title)
     return title, _describe(grid, name, other, down, across)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from probe_bench.reports.canvas import Cell, Sheet, line_style, new_sheet
+from probe_bench.reports.canvas import Cell, Sheet, line_style, new_sheet, write_title
 from probe_bench.reports.curves import (
     draw_line,
     drawn_series,
@@ -96,7 +96,7 @@ def _curves_by_size(table: pd.DataFrame, key: str, label: str, name: str) -> She
     sheet = new_sheet(name, len(panels), entries)
     for panel, cell in zip(panels, sheet.cells, strict=True):
         title = f"{panel.task} · {panel.corpus}"
-        cell.axes.set_title(title)
+        write_title(cell.axes, title)
         sheet.alts.append((title, _draw_curves(cell, panel.of(table), table, panel, key, label)))
     return sheet
 
@@ -154,7 +154,7 @@ def _location(table: pd.DataFrame, name: str) -> Sheet | None:
     entries = [e for e in legend_entries(rows) if e.look != CHANCE]
     sheet = new_sheet(name, len(_LOCATED), entries)
     for (metric, title), cell in zip(_LOCATED.items(), sheet.cells, strict=True):
-        cell.axes.set_title(title)
+        write_title(cell.axes, title)
         said = _draw_locations(cell.axes, rows[rows["metric"] == metric], table, order)
         sheet.alts.append((title, said))
     return sheet

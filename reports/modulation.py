@@ -15,6 +15,7 @@ from probe_bench.reports.canvas import (
     line_style,
     name_beside,
     new_sheet,
+    write_title,
 )
 from probe_bench.reports.curves import drawn_series, legend_entries, logmel_names, looks_here
 from probe_bench.reports.layer_axis import axis_height_in, draw_layer_axis
@@ -75,7 +76,7 @@ def _draw_cutoffs(
     draw_layer_axis(axes, rows, shown)
     axes.set_ylabel(f"support cutoff, {HALF_POWER} (Hz)")
     title = f"support cutoff · {corpus}"
-    axes.set_title(title)
+    write_title(axes, title)
     return title, _describe(rows, list(shown))
 
 
@@ -176,7 +177,7 @@ def _draw_spectra(
     labels = [names[place] for place in evenly(len(names), LINES_IN_LEGEND)]
     name_beside(axes, [handles[label] for label in labels], labels)
     title = f"{encoder} · {corpus}"
-    axes.set_title(title)
+    write_title(axes, title)
     return title, f"{metric_text(metric).label} by modulation frequency, layers {', '.join(names)}."
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from probe_bench.reports.canvas import Cell, Sheet, new_sheet
+from probe_bench.reports.canvas import Cell, Sheet, new_sheet, write_title
 from probe_bench.reports.curves import (
     Series,
     draw_chance,
@@ -75,7 +75,7 @@ def degradation_curves(table: pd.DataFrame, name: str) -> Sheet | None:
     sheet = new_sheet(name, len(drawn), legend_entries(table))
     for (panel, kind), cell in zip(drawn, sheet.cells, strict=True):
         title = f"{panel.task} · {panel.corpus} · {kind}"
-        cell.axes.set_title(title)
+        write_title(cell.axes, title)
         sheet.alts.append((title, _draw(cell, panel, kind, table)))
     return sheet
 

@@ -132,8 +132,8 @@ class Look:
 LOGMEL = Look(colour="#7b7d85", dashes=(5.0, 2.0), width=1.1)
 TWINS = Look(colour="#9a9ca4", dashes=(1.0, 1.6), width=0.8)
 CHANCE = Look(colour="#7b7d85", dashes=(1.0, 2.0), width=0.9)
-PICKED = Look(colour="#c9cad0", marker="o", width=0.0, size=7.0, outline=1.0)
-ALIKE = Look(colour="#c9cad0", marker="o", width=0.0, outline=0.8)
+PICKED = Look(colour="#9a9ca4", marker="o", width=0.0, size=7.0, outline=1.0)
+ALIKE = Look(colour="#9a9ca4", marker="o", width=0.0, outline=0.8)
 
 
 def house_style() -> AbstractContextManager[None]:

@@ -85,7 +85,8 @@ class Headline:
     Attributes:
         name: Encoder as displayed.
         panel: What was measured.
-        layer: Layer picked; empty where none was.
+        layer: Layer picked, by most folds; empty where none was.
+        mixed: Whether other folds picked others.
         score: Its score on the test part.
         baselines: Scores of `random`, `logmel` and `chance`, where there are any.
         told: What paired tests say about it.
@@ -97,6 +98,7 @@ class Headline:
     panel: Panel
     layer: str
     score: Score
+    mixed: bool = False
     baselines: Mapping[str, Score] = field(default_factory=dict)
     told: Told = field(default_factory=Told)
     n: int = 0
@@ -239,7 +241,10 @@ def _apart(depths: Float[np.ndarray, " layers"]) -> Float[np.ndarray, " layers"]
 
 
 def best(rows: pd.DataFrame, name: str) -> tuple[str, Score, pd.Series] | None:
-    """Layer picked on validation data, its score and its row; None where none was picked."""
+    """Layer picked on validation data, its score and its row; None where none was picked.
+
+    Where folds picked different layers, it is that of most folds, and the score that of each fold's own.
+    """
     mine = rows[(rows["name"] == name) & _tested(rows)]
     layers = layer_rows(rows, name)
     picked = layers[layers["chosen"]]
@@ -249,7 +254,7 @@ def best(rows: pd.DataFrame, name: str) -> tuple[str, Score, pd.Series] | None:
     layer = str(picked["layer"].iloc[0]) if len(picked) == 1 else ""
     if not named.empty:
         row = named.iloc[0]
-        return setting_text(str(row["setting"]), "layer") or layer, score_of(row), row
+        return layer or setting_text(str(row["setting"]), "layer"), score_of(row), row
     return (layer, score_of(picked.iloc[0]), picked.iloc[0]) if len(picked) == 1 else None
 
 
@@ -273,6 +278,7 @@ def headlines(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[He
                         panel=panel,
                         layer=layer,
                         score=score,
+                        mixed=_mixed(str(row["setting"])),
                         baselines=_baselines(table, panel, row),
                         told=told_of(tests, panel, rows, name),
                         n=int(row["n"]),
@@ -280,6 +286,11 @@ def headlines(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[He
                     )
                 )
     return found
+
+
+def _mixed(setting: str) -> bool:
+    """Say whether folds picked different layers."""
+    return len({setting_text(fold, "layer") for fold in setting.split("|")} - {""}) > 1
 
 
 def told_of(tests: pd.DataFrame | None, panel: Panel, rows: pd.DataFrame, name: str) -> Told:

@@ -91,12 +91,13 @@ class Baseline:
 class HeadlineLine:
     """One encoder's result on one task.
 
-    `alike` are the layers that cannot be told from the picked one; `among_best` unless another
-    encoder was found better.
+    `mixed` says that only most folds picked this layer; `alike` are the layers that cannot be told
+    from the picked one; `among_best` unless another encoder was found better.
     """
 
     name: str
     layer: str
+    mixed: bool
     alike: tuple[str, ...]
     value: str
     interval: str
@@ -186,6 +187,7 @@ def _speed_lines(rows: pd.DataFrame, name: str) -> list[HeadlineLine]:
         HeadlineLine(
             name=name,
             layer=str(row["layer"]),
+            mixed=False,
             alike=(),
             value=text.number(score_of(row)),
             interval=text.interval(score_of(row)),
@@ -206,7 +208,8 @@ def _line(headline: Headline) -> HeadlineLine:
     return HeadlineLine(
         name=headline.name,
         layer=headline.layer,
-        alike=headline.told.alike,
+        alike=tuple(layer for layer in headline.told.alike if layer != headline.layer),
+        mixed=headline.mixed,
         value=text.number(headline.score),
         interval=text.interval(headline.score),
         baselines=[_baseline(headline, role, text) for role in BASELINES],

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet
+from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet, write_title
 from probe_bench.reports.curves import drawn_series, legend_entries, looks_here, name_axis
 from probe_bench.reports.layer_axis import axis_height_in, draw_layer_axis
 from probe_bench.reports.metrics import metric_text
@@ -33,7 +33,7 @@ def weight_curves(table: pd.DataFrame, name: str) -> Sheet | None:
     sheet = new_sheet(name, len(shown), legend, bottom_in=room_in)
     for (task, corpus, rows), cell in zip(shown, sheet.cells, strict=True):
         title = f"{task} · {corpus}"
-        cell.axes.set_title(title)
+        write_title(cell.axes, title)
         sheet.alts.append((title, _draw(cell, table, rows)))
     return sheet
 
