@@ -112,6 +112,17 @@ def test_shares_deletions_and_insertions_are_drawn() -> None:
     assert "a for b 25%" in sheet.alts[0][1]
 
 
+def test_encoders_share_one_order_of_labels() -> None:
+    first = pairs(("a", "a", 30), ("a", "c", 20), ("b", "b", 30), ("c", "c", 30))
+    second = pairs(("a", "a", 30), ("a", "b", 25), ("b", "b", 30), ("c", "c", 30))
+    found = [Confusions(name=n, panel=PHONES, pairs=p) for n, p in (("x", first), ("y", second))]
+    sheet = confusion_maps(found, "c")
+    assert sheet is not None
+    orders = [[t.get_text() for t in cell.axes.get_yticklabels()] for cell in sheet.cells]
+    assert orders[0] == orders[1]
+    assert [entry.label for entry in sheet.legend][-1] == "100 %"
+
+
 def test_the_first_probe_of_each_task_and_unit_is_read(tmp_path: Path) -> None:
     rows = [
         score(encoder="my/own", probe=probe, unit=unit, layer="L1", depth=1.0)

@@ -109,6 +109,15 @@ def test_the_table_has_every_row_but_spectra_and_repeated_best(run: Path, page: 
     assert f"({n_points} of them)" in page.words("p")
 
 
+def test_the_summary_answers_first(page: Page) -> None:
+    tables = [attrs.get("class") for tag, attrs in page.elements if tag == "table"]
+    assert tables[:2] == ["answers", "headline"]
+    assert page.words("h1") == "What wavjepa and audio-jepa hear, at which layer, and how fast"
+    text = " ".join(" ".join(data for _, data in page.text).split())
+    assert "Follows the sound up to" in text
+    assert "support cutoff (Hz), linear readout, speech; n = 400 in 40 groups" in text
+
+
 def test_how_it_was_measured_is_there(page: Page) -> None:
     text = " ".join(data for _, data in page.text)
     for fact in (
