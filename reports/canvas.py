@@ -34,7 +34,7 @@ LEFT_IN, RIGHT_IN, TOP_IN = 0.53, 0.17, 0.27
 AXIS_LABEL_IN = 0.38  # from the axis: room for numbers as long as -3.25
 LEGEND_ROW_IN = 0.16
 BESIDE_IN = 0.6
-TITLE_LETTERS = 38
+TITLE_LETTERS = 41
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -149,9 +149,10 @@ def test_names_from_outside_are_text_everywhere(
     assert sum(tag == "script" for tag, _ in page.elements) == 1
     assert not {"b", "img", "i"} & {tag for tag, _ in page.elements}
     assert not any(key.startswith("on") for _, attrs in page.elements for key in attrs)
-    for tag in ("title", "desc", "text", "th", "td", "option", "li", "dt", "dd", "code"):
+    for tag in ("title", "desc", "th", "td", "option", "li", "dt", "dd", "code"):
         assert HOSTILE in page.words(tag), tag
     assert AWKWARD in page.words("text")
+    assert HOSTILE[:16] in page.words("text")  # the middle of so long a title is cut out
     svg = (tmp_path / "out/figures/support_gain.svg").read_text(encoding="utf-8")
     assert "<script" not in svg
 
