@@ -21,7 +21,6 @@ __all__ = [
     "draw_line",
     "drawn_series",
     "legend_entries",
-    "logmel_look",
     "logmel_names",
     "looks_here",
     "name_axis",
@@ -55,7 +54,7 @@ def drawn_series(table: pd.DataFrame, rows: pd.DataFrame) -> Iterator[Series]:
     """
     few, shown = len(subjects(table)) <= FEW, looks_here(table, rows)
     for name in logmel_names(rows):
-        yield Series(name=name, role="logmel", look=logmel_look(rows, name, shown), band=False)
+        yield Series(name=name, role="logmel", look=_logmel_look(rows, name, shown), band=False)
     for name, look in shown.items():
         twin = twin_name(rows, name)
         if twin is not None:
@@ -97,7 +96,7 @@ def logmel_names(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in rows.loc[rows["role"] == "logmel", "name"].unique()]
 
 
-def logmel_look(rows: pd.DataFrame, name: str, shown: Mapping[str, Look]) -> Look:
+def _logmel_look(rows: pd.DataFrame, name: str, shown: Mapping[str, Look]) -> Look:
     """Give log-mel the colour of the only encoder of its frame rate, if there are several log-mels."""
     rate_hz = layer_rows(rows, name)["frame_rate_hz"].max()
     owners = [

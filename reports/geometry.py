@@ -5,11 +5,11 @@ import pandas as pd
 from probe_bench.reports.canvas import Sheet, write_title
 from probe_bench.reports.figures import task_curves
 from probe_bench.reports.likeness import written
+from probe_bench.reports.settings import setting_text
 from probe_bench.reports.tables import (
     GEOMETRY,
     Panel,
     corpora,
-    setting_text,
     subjects,
 )
 

@@ -14,13 +14,13 @@ from probe_bench.reports.heatmap import (
     scale_entries,
     write_cells,
 )
+from probe_bench.reports.settings import setting_text
 from probe_bench.reports.style import FEW
 from probe_bench.reports.tables import (
     GEOMETRY,
     TWIN_PREFIX,
     corpora,
     layer_rows,
-    setting_text,
     subjects,
 )
 

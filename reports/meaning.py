@@ -18,12 +18,12 @@ from probe_bench.reports.curves import (
 )
 from probe_bench.reports.figures import task_curves
 from probe_bench.reports.metrics import CODED, LOCATED, MetricText, metric_text, thousands
+from probe_bench.reports.settings import setting_number
 from probe_bench.reports.style import CHANCE, FEW, GRID, NOTE_PT, PAPER, Look
 from probe_bench.reports.tables import (
     Panel,
     distinct_panels,
     score_of,
-    setting_number,
     subjects,
     twin_name,
 )

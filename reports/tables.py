@@ -13,6 +13,7 @@ from jaxtyping import Float
 from probe_bench.errors import UserError
 from probe_bench.reports.comparisons import Told, told
 from probe_bench.reports.metrics import Score, is_diagnostic
+from probe_bench.reports.settings import setting_number, setting_text
 from probe_bench.rows import COLUMNS, logmel_beside, read_comparisons, read_rows
 
 __all__ = [
@@ -42,8 +43,6 @@ __all__ = [
     "name_series",
     "panels",
     "score_of",
-    "setting_number",
-    "setting_text",
     "spectrum",
     "subjects",
     "told_of",
@@ -375,25 +374,6 @@ def score_of(row: Mapping[Any, Any] | pd.Series) -> Score:
         high=float(row["ci_high"]),
         censored=bool(row["censored"]),
     )
-
-
-def setting_number(setting: str, key: str) -> float:
-    """Number behind `key=` in a `setting` cell; NaN where it is not there.
-
-    >>> setting_number("l2=0.01;mod_freq_hz=4", "mod_freq_hz")
-    4.0
-    """
-    for pair in setting.split(";"):
-        name, _, value = pair.partition("=")
-        if name == key:
-            return float(value)
-    return math.nan
-
-
-def setting_text(setting: str, key: str) -> str:
-    """Text behind `key=` in a `setting` cell; empty if it is not there."""
-    pairs = dict(pair.partition("=")[::2] for pair in setting.split(";"))
-    return pairs.get(key, "")
 
 
 def _tested(rows: pd.DataFrame) -> pd.Series:
