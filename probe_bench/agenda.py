@@ -11,6 +11,7 @@ from probe_bench.corpus import Corpus
 from probe_bench.diagnostics import DIAGNOSTICS
 from probe_bench.errors import UserError
 from probe_bench.probes.kinds import KINDS, OWN, kind_of, with_probes
+from probe_bench.protocols.protocol import Protocol
 from probe_bench.task import Task
 
 __all__ = ["ANALYSES", "Agenda", "labelled", "make_agenda", "reads_frames"]
@@ -28,12 +29,14 @@ class Agenda:
         tasks: (task, corpus name) in the order of the command line.
         analyses: (analysis, corpus name).
         diagnostics: Names.
+        protocols: Published protocols that read the tasks as well.
     """
 
     corpora: tuple[Corpus, ...]
     tasks: tuple[tuple[Task, str], ...]
     analyses: tuple[tuple[str, str], ...]
     diagnostics: tuple[str, ...]
+    protocols: tuple[Protocol, ...]
 
     def analysed(self, analysis: str) -> list[str]:
         """Return the corpora that an analysis reads."""
@@ -60,6 +63,9 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     diagnostics = DIAGNOSTICS if config.diagnostic == ("all",) else _named(config.diagnostic)
     for name in diagnostics:
         registry.find("diagnostic", name, dict.fromkeys(DIAGNOSTICS))
+    known = registry.protocols()
+    named = known if config.protocol == ("all",) else _named(config.protocol)
+    protocols = tuple(registry.find("protocol", name, known) for name in named)
     if not tasks and not analyses:
         raise UserError("nothing to do: both --task and --analysis are none")
     defaults = [task.corpus for task in tasks] + [_ANALYSIS_CORPUS for _ in analyses]
@@ -73,6 +79,7 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
         tasks=tuple(pairs),
         analyses=tuple((name, corpus.name) for name in analyses for corpus in measured),
         diagnostics=diagnostics,
+        protocols=protocols,
     )
 
 

@@ -74,7 +74,7 @@ def embed(config: EmbedConfig) -> int:
 
 
 def show(config: ListConfig) -> int:
-    """List encoders, tasks, probes, corpora, degradations or what can be pretrained."""
+    """List encoders, tasks, probes, protocols, corpora, degradations or what can be pretrained."""
     match config.what:
         case "encoders":
             table = _encoders(verbose=config.verbose)
@@ -82,6 +82,8 @@ def show(config: ListConfig) -> int:
             table = _tasks(verbose=config.verbose)
         case "probes":
             table = _probes()
+        case "protocols":
+            table = _protocols(verbose=config.verbose)
         case "corpora":
             table = _corpora(verbose=config.verbose)
         case "degradations":
@@ -133,6 +135,18 @@ def _probes() -> Table:
     table = _table("name", "what", "scored by")
     for kind in KINDS:
         table.add_row(kind.name, kind.summary, ", ".join(kind.metrics) or "the task's metrics")
+    return table
+
+
+def _protocols(*, verbose: bool) -> Table:
+    """List published protocols; verbose adds their faults and where we depart from them."""
+    table = _table("name", "what", "source", *(["faults", "departures"] if verbose else []))
+    for protocol in registry.protocols().values():
+        said = [
+            "; ".join(f"{name}: {fault}" for name, fault in protocol.faults().items()),
+            "; ".join(protocol.departures),
+        ]
+        table.add_row(protocol.name, protocol.summary, protocol.source, *(said if verbose else []))
     return table
 
 

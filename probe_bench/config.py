@@ -46,6 +46,9 @@ class RunConfig:
     probe: tuple[str, ...] = ("own",)
     """Probes that read every task which they fit (see `list probes`), the first one its headline;
     own: the task's own."""
+    protocol: tuple[str, ...] = ("none",)
+    """Published protocols that read the tasks as well, by their own heads, parts and rules: superb, hear,
+    xares, evar, all or none. Where a protocol has a fault, an honest variant stands beside it."""
     analysis: tuple[str, ...] = ("modulation", "geometry")
     """Analyses that fit no probe: how fast a layer may change, how it fills its space; or none."""
     diagnostic: tuple[str, ...] = CHEAP
@@ -112,11 +115,11 @@ class ListConfig:
     """List what can be named on the command line."""
 
     what: tyro.conf.Positional[
-        Literal["encoders", "tasks", "probes", "corpora", "degradations", "systems"]
+        Literal["encoders", "tasks", "probes", "protocols", "corpora", "degradations", "systems"]
     ]
     """What to list."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"])] = False
-    """Say more: sources and licences; for tasks, chance and what log-mel reaches."""
+    """Say more: sources and licences; faults of protocols; for tasks, chance and what log-mel reaches."""
 
 
 @dataclass(frozen=True, kw_only=True)

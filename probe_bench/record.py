@@ -17,6 +17,7 @@ from probe_bench.degradations import Kind, named_kinds
 from probe_bench.gather import Workshop
 from probe_bench.jobs import Job
 from probe_bench.lineup import Contestant
+from probe_bench.protocols.protocol import Protocol
 from probe_bench.survey import Survey
 
 __all__ = ["describe", "digest"]
@@ -41,6 +42,8 @@ def digest(
         "corpora": [[name, looked.digest] for name, looked in surveys.items()],
     }
     degradations = [[kind.name, kind.version] for kind in named_kinds(config.degrade)]
+    if config.protocol != ("none",):
+        record["protocols"] = config.protocol
     if degradations:  # runs without any keep the ids that they always had
         record["degradations"] = degradations
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
@@ -52,6 +55,7 @@ def describe(
     contestants: Sequence[Contestant],
     surveys: Mapping[str, Survey],
     jobs: Sequence[Job],
+    protocols: Sequence[Protocol],
     notes: Sequence[str],
     shop: Workshop,
 ) -> dict[str, Any]:
@@ -72,6 +76,7 @@ def describe(
         "corpora": [_corpus_record(looked) for looked in surveys.values()],
         "tasks": [_task_record(job) for job in jobs],
         "degradations": [_degradation_record(kind) for kind in named_kinds(config.degrade)],
+        "protocols": [_protocol_record(protocol) for protocol in protocols],
         "notes": list(notes),
     }
 
@@ -113,6 +118,17 @@ def _corpus_record(looked: Survey) -> dict[str, Any]:
         "clips": len(corpus),
         "seconds": corpus.duration_s,
         "left_out": [asdict(left) for left in looked.left_out],
+    }
+
+
+def _protocol_record(protocol: Protocol) -> dict[str, Any]:
+    """Return what a protocol does, where it is wrong, and where we do otherwise."""
+    return {
+        "name": protocol.name,
+        "summary": protocol.summary,
+        "source": protocol.source,
+        "faults": protocol.faults(),
+        "departures": protocol.departures,
     }
 
 

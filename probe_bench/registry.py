@@ -2,7 +2,8 @@
 
 Every module under `encoders/` that has an `ENCODER`, every one under `tasks/` that has a `TASK` and
 every one under `tasks/corpora/` that has `CORPORA` is registered; other distributions add theirs by
-the entry-point groups `probe_bench.encoders`, `.tasks` and `.corpora`. There is no central list.
+the entry-point groups `probe_bench.encoders`, `.tasks` and `.corpora`. There is no central list, nor
+of the published protocols, the modules under `probe_bench/protocols/` that have a `PROTOCOL`.
 """
 
 import difflib
@@ -19,7 +20,7 @@ from probe_bench.encoder import EncoderSpec
 from probe_bench.errors import UserError
 from probe_bench.task import Task
 
-__all__ = ["corpora", "encoders", "find", "suggest", "tasks"]
+__all__ = ["corpora", "encoders", "find", "protocols", "suggest", "tasks"]
 
 T = TypeVar("T")
 
@@ -42,6 +43,12 @@ def corpora() -> Mapping[str, CorpusSpec]:
     return {
         spec.name: spec for specs in _specs("tasks.corpora", "CORPORA", "corpora") for spec in specs
     }
+
+
+@cache
+def protocols() -> Mapping[str, Any]:
+    """Return every published protocol by name (`protocols.protocol.Protocol`)."""
+    return {protocol.name: protocol for protocol in _specs("protocols", "PROTOCOL")}
 
 
 def find(kind: str, name: str, known: Mapping[str, T]) -> T:

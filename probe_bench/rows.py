@@ -15,14 +15,17 @@ from probe_bench.errors import UserError
 
 __all__ = [
     "COLUMNS",
+    "Beside",
     "Comparison",
     "Question",
     "Role",
     "Row",
     "file_name",
     "logmel_beside",
+    "read_beside",
     "read_comparisons",
     "read_rows",
+    "write_beside",
     "write_comparisons",
     "write_rows",
 ]
@@ -132,8 +135,47 @@ class Comparison:
     seed: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beside:
+    """A published number beside a run's own.
+
+    Attributes:
+        run_id: Digest of the run's configuration.
+        protocol: Variant.
+        corpus: Corpus name.
+        task: Task name.
+        metric: As in the rows.
+        encoder: Encoder of the run that is the same; empty if the run has none: a neighbour for
+            comparison.
+        value: The run's number.
+        ci_low: Lower end of its 95 % interval.
+        ci_high: Upper end.
+        published_encoder: As the authors call it.
+        published: Their number.
+        tolerance: Difference that is no contradiction.
+        agrees: Whether the numbers differ by no more than that; None without one of ours.
+        source: Where theirs is printed.
+    """
+
+    run_id: str
+    protocol: str
+    corpus: str
+    task: str
+    metric: str
+    encoder: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    published_encoder: str
+    published: float
+    tolerance: float
+    agrees: bool | None
+    source: str
+
+
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Row))
 _TESTED: tuple[str, ...] = tuple(field.name for field in fields(Comparison))
+_PUBLISHED: tuple[str, ...] = tuple(field.name for field in fields(Beside))
 
 
 def file_name(encoder: str) -> str:
@@ -167,6 +209,11 @@ def write_comparisons(comparisons: Iterable[Comparison], path: Path) -> None:
     _write(pd.DataFrame([astuple(each) for each in comparisons], columns=list(_TESTED)), path)
 
 
+def write_beside(lines: Iterable[Beside], path: Path) -> None:
+    """Write published numbers beside ours as `write_rows` does."""
+    _write(pd.DataFrame([astuple(each) for each in lines], columns=list(_PUBLISHED)), path)
+
+
 def _write(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
 
@@ -191,7 +238,16 @@ def read_comparisons(path: Path) -> pd.DataFrame:
     return _read(path, Comparison) if path.is_file() else pd.DataFrame(columns=list(_TESTED))
 
 
-def _read(path: Path, kind: type[Row] | type[Comparison]) -> pd.DataFrame:
+def read_beside(path: Path) -> pd.DataFrame:
+    """Read `published.csv`; a run without the file was by no protocol.
+
+    Raises:
+        UserError: If a column is missing.
+    """
+    return _read(path, Beside) if path.is_file() else pd.DataFrame(columns=list(_PUBLISHED))
+
+
+def _read(path: Path, kind: type[Row] | type[Comparison] | type[Beside]) -> pd.DataFrame:
     """Read a table; empty cells are missing numbers, but empty strings in text columns."""
     names = [field.name for field in fields(kind)]
     text = [f.name for f in fields(kind) if f.type in (str, Role, Question)]

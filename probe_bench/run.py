@@ -23,9 +23,11 @@ from probe_bench.lineup import line_up
 from probe_bench.modulation.stage import measure_modulation
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probing import Probing
+from probe_bench.protocols.published import beside
+from probe_bench.protocols.stage import Replication
 from probe_bench.record import describe, digest
 from probe_bench.results import Stamp
-from probe_bench.rows import write_comparisons, write_rows
+from probe_bench.rows import write_beside, write_comparisons, write_rows
 
 __all__ = ["run"]
 
@@ -94,18 +96,32 @@ def run(config: RunConfig, console: Console) -> Path:
         out=out,
         notes=notes,
     )
+    replication = Replication(
+        protocols=agenda.protocols,
+        contestants=contestants,
+        features=features,
+        stamp=stamp,
+        shop=shop,
+        out=out,
+        notes=notes,
+    )
     analysed = (contestants, surveys, features, stamp, shop, notes)
     rows = [
         *probing.rows(jobs),
+        *replication.rows(jobs),
         *measure_modulation(agenda.analysed("modulation"), *analysed),
         *map_geometry(agenda.analysed("geometry"), *analysed),
     ]
     write_rows(rows, out / "results.csv")
-    write_comparisons(probing.comparisons, out / "comparisons.csv")
+    write_comparisons([*probing.comparisons, *replication.comparisons], out / "comparisons.csv")
+    corpora = {name: looked.corpus for name, looked in surveys.items()}
+    write_beside(beside(rows, corpora, run_id), out / "published.csv")
     write_leaks(leaks.leaks, out / "leaks.csv")
     for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False)
-    record = describe(config, run_id, contestants, surveys, jobs, tuple(notes), shop)
+    record = describe(
+        *(config, run_id, contestants, surveys, jobs, agenda.protocols, tuple(notes), shop)
+    )
     record["leaks"] = leaks.record()
     (out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
     return out
@@ -115,7 +131,8 @@ def _fresh(out: Path) -> Path:
     """Clear what an earlier run left in the folder."""
     for folder in ("predictions", "confusions"):
         (out / folder).mkdir(exist_ok=True)
-    tables = [out / name for name in ("results.csv", "comparisons.csv", "leaks.csv", "run.json")]
+    names = ("results.csv", "comparisons.csv", "published.csv", "leaks.csv", "run.json")
+    tables = [out / name for name in names]
     units = [*(out / "predictions").glob("*.csv.gz"), *(out / "confusions").glob("*.csv")]
     for old in [*units, *tables]:
         old.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 
 from probe_bench.corpus import Corpus
 from probe_bench.features import Features
-from probe_bench.probes.coding import as_set, known_classes, names_of
+from probe_bench.probes.coding import Classes, as_set, known_classes, names_of
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.convex import Fitted, fit_folds, predict
 from probe_bench.probes.logistic import UNTAUGHT
@@ -26,25 +26,14 @@ __all__ = ["classify"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Coding:
+class _Coding(Classes):
     """How labels become the numbers that probes are fitted on, the same for all folds.
 
     Attributes:
-        classes: All classes of the task, those that some fold's train shows first; targets index it.
-        n_known: How many of them some fold's train shows: the columns of every probe.
-        multi_label: Whether labels are sets of tags.
+        n_known: How many classes some fold's train shows, the first ones: the columns of every probe.
     """
 
-    classes: tuple[str, ...]
     n_known: int
-    multi_label: bool
-
-    def targets(self, units: Units) -> Shaped[np.ndarray, "units ..."]:
-        """Class indices, or membership, in terms of `classes`."""
-        if self.multi_label:
-            return np.array([[c in tags for c in self.classes] for tags in units.labels], bool)
-        place = {name: k for k, name in enumerate(self.classes)}
-        return np.array([place[str(label)] for label in units.labels], dtype=np.int64)
 
     def fitted(self, units: Units) -> Shaped[np.ndarray, "units ..."]:
         """Targets that probes are fitted on and chosen by."""
@@ -62,14 +51,7 @@ class _Coding:
 
     def notes(self, train: Units, test: Units) -> tuple[str, ...]:
         """Say which test labels a fold's train could not teach."""
-        lost = sorted(self._untaught(train) & names_of(test))
-        if not lost:
-            return ()
-        effect = "get a constant score" if self.multi_label else "count as errors"
-        count = sum(not as_set(label).isdisjoint(lost) for label in test.labels)
-        return (
-            f"{count} test units of classes that train cannot teach {effect}: {', '.join(lost)}",
-        )
+        return self.said_of(self._untaught(train), test)
 
     def _untaught(self, train: Units) -> set[str]:
         """Classes that none of some units shows, and tags that all of them carry."""

@@ -12,25 +12,21 @@ from probe_bench.probes.units import Label, Units, task_units, thin
 from probe_bench.splits import Fold
 from probe_bench.task import Task
 
-__all__ = ["Coding", "as_set", "fold_units", "known_classes", "make_coding", "names_of"]
+__all__ = ["Classes", "Coding", "as_set", "fold_units", "known_classes", "make_coding", "names_of"]
 
 _UNLEARNT = 30.0  # logit of a tag that every (+) or no (-) training clip carries
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coding:
-    """Classes of a task and those of them that a fold's probes know.
+class Classes:
+    """The classes of a task.
 
     Attributes:
-        classes: All classes of the task, those of train first; targets index it.
-        columns: Places in `classes` that the fold's probes know.
-        constant: Score of tags that the fold's train cannot teach.
+        classes: All classes, those of train first; targets index them.
         multi_label: Whether labels are sets of tags.
     """
 
     classes: tuple[str, ...]
-    columns: Shaped[np.ndarray, " known"]
-    constant: Shaped[np.ndarray, " classes"]
     multi_label: bool
 
     def targets(self, units: Units) -> Shaped[np.ndarray, "units ..."]:
@@ -39,6 +35,30 @@ class Coding:
             return np.array([[c in tags for c in self.classes] for tags in units.labels], bool)
         place = {name: k for k, name in enumerate(self.classes)}
         return np.array([place[str(label)] for label in units.labels], dtype=np.int64)
+
+    def said_of(self, untaught: set[str], test: Units) -> tuple[str, ...]:
+        """Say which test labels are among those that a fold's train could not teach."""
+        lost = sorted(untaught & names_of(test))
+        if not lost:
+            return ()
+        effect = "get a constant score" if self.multi_label else "count as errors"
+        count = sum(not as_set(label).isdisjoint(lost) for label in test.labels)
+        return (
+            f"{count} test units of classes that train cannot teach {effect}: {', '.join(lost)}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coding(Classes):
+    """Classes of a task and those of them that a fold's probes know.
+
+    Attributes:
+        columns: Places in `classes` that the fold's probes know.
+        constant: Score of tags that the fold's train cannot teach.
+    """
+
+    columns: Shaped[np.ndarray, " known"]
+    constant: Shaped[np.ndarray, " classes"]
 
     def local(self, units: Units) -> Shaped[np.ndarray, "units ..."]:
         """Targets in terms of the fold's own columns; classes it does not know are one beyond."""
@@ -51,15 +71,8 @@ class Coding:
 
     def notes(self, test: Units) -> tuple[str, ...]:
         """Say which test labels the fold's train could not teach."""
-        names = set(self.classes) - {self.classes[k] for k in self.columns.tolist()}
-        lost = sorted(names & names_of(test))
-        if not lost:
-            return ()
-        effect = "get a constant score" if self.multi_label else "count as errors"
-        count = sum(bool(as_set(label) & names) for label in test.labels)
-        return (
-            f"{count} test units of classes that train cannot teach {effect}: {', '.join(lost)}",
-        )
+        known = {self.classes[k] for k in self.columns.tolist()}
+        return self.said_of(set(self.classes) - known, test)
 
     def full(self, predicted: Shaped[np.ndarray, "units ..."]) -> Shaped[np.ndarray, "units ..."]:
         """Predictions in terms of all classes."""

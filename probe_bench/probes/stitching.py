@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -12,7 +12,7 @@ from probe_bench.metrics import LOWER_IS_BETTER
 from probe_bench.scoring import Predictions
 from probe_bench.task import Metric, Task
 
-__all__ = ["BEST", "FoldPredictions", "best_index", "largest_index", "stitch"]
+__all__ = ["BEST", "FoldPredictions", "best_index", "largest_index", "only_best", "stitch"]
 
 BEST = "best"
 
@@ -97,6 +97,18 @@ def stitch(
         further=tuple(
             _pooled(parts, picks) for parts in zip(*(fold.further for fold in folds), strict=True)
         ),
+    )
+
+
+def only_best(predictions: Predictions) -> Predictions:
+    """Return predictions of one probe of the whole encoder: `best` without rows of layers."""
+    return replace(
+        predictions,
+        layers=predictions.layers[-1:],
+        settings=predictions.settings[-1:],
+        chosen=predictions.chosen[-1:],
+        predicted=predictions.predicted[-1:],
+        further=tuple(each[-1:] for each in predictions.further),
     )
 
 

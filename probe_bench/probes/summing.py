@@ -14,7 +14,7 @@ from torch import Tensor
 from probe_bench.corpus import Corpus
 from probe_bench.features import Features
 from probe_bench.probes.config import ProbeConfig
-from probe_bench.probes.stitching import FoldPredictions, stitch
+from probe_bench.probes.stitching import FoldPredictions, only_best, stitch
 from probe_bench.probes.units import Units, stream, thin
 from probe_bench.probes.weighted_sum import WeightedSum, summable, train_weighted_sum
 from probe_bench.probes.work import Work, plan_work
@@ -67,12 +67,7 @@ def classify_by_sum(
     named = zip((features.layers[k].name for k in layers), weights.tolist(), strict=True)
     return [
         replace(
-            stitched,
-            layers=stitched.layers[1:],
-            settings=stitched.settings[1:],
-            chosen=stitched.chosen[1:],
-            predicted=stitched.predicted[1:],
-            further=tuple(each[1:] for each in stitched.further),
+            only_best(stitched),
             layer_weights=tuple(named),
             notes=(*stitched.notes, *_notes(works[0], layers)),
         )

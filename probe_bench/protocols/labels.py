@@ -1,0 +1,25 @@
+"""What a protocol reads of a corpus: one class a clip, or sets of tags."""
+
+from dataclasses import replace
+
+from probe_bench.corpus import Corpus
+from probe_bench.task import Metric, Task
+
+__all__ = ["as_classes", "metric_of"]
+
+_ONLY_TAG = "only tag"
+
+
+def as_classes(task: Task, corpus: Corpus) -> tuple[Task, Corpus]:
+    """Read tags as classes where every clip has exactly one (ESC-50), as the protocols do."""
+    if task.label != "tags" or any(len(clip.tags or ()) != 1 for clip in corpus):
+        return task, corpus
+    clips = tuple(
+        replace(clip, labels={**clip.labels, _ONLY_TAG: (clip.tags or ("",))[0]}) for clip in corpus
+    )
+    return replace(task, label=_ONLY_TAG), replace(corpus, clips=clips)
+
+
+def metric_of(task: Task) -> Metric:
+    """Return what the protocols score by: accuracy, of sets of tags the mean average precision."""
+    return "map" if task.label == "tags" else "accuracy"

@@ -1,0 +1,152 @@
+"""Protocols as a stage of a run: every encoder by every protocol on every task that it has."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from probe_bench import screen
+from probe_bench.chance import chance_scores
+from probe_bench.contrasts import Scored, contrasts
+from probe_bench.features import Features, Subset
+from probe_bench.gather import Workshop
+from probe_bench.jobs import Job
+from probe_bench.lineup import Contestant
+from probe_bench.protocols.clips import read_clips
+from probe_bench.protocols.labels import as_classes, metric_of
+from probe_bench.protocols.phones import read_phones
+from probe_bench.protocols.protocol import Protocol
+from probe_bench.results import Stamp, chance_rows, task_rows, weight_rows, write_predictions
+from probe_bench.rows import Comparison, Row
+from probe_bench.scoring import Predictions, Score, score
+from probe_bench.task import Measure, Metric
+
+__all__ = ["Replication"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replication:
+    """Runs protocols on the tasks of a run; notes and comparisons gather on the way.
+
+    Attributes:
+        protocols: Which.
+        contestants: Every encoder.
+        features: By encoder and corpus.
+        stamp: What every row carries.
+        shop: Where it works.
+        out: Folder of the run; `predictions` in it receives what the heads said.
+        notes: What the reader of the scores should know (a set that keeps its order).
+        comparisons: Paired tests.
+    """
+
+    protocols: Sequence[Protocol]
+    contestants: Sequence[Contestant]
+    features: Mapping[tuple[str, str], Features]
+    stamp: Stamp
+    shop: Workshop
+    out: Path
+    notes: dict[str, None]
+    comparisons: list[Comparison] = field(default_factory=list)
+
+    def rows(self, jobs: Sequence[Job]) -> Iterator[Row]:
+        """Score every encoder by every protocol on every task, and test the differences."""
+        if not self.protocols:
+            return
+        with screen.progress(self.shop.console) as bar:
+            steps = len(jobs) * len(self.protocols) * len(self.contestants)
+            progress = bar.add_task("protocols", total=steps)
+            for job in jobs:
+                chance = _chance(job, self.stamp.seed)
+                names = (job.task.name, job.corpus.name)
+                yield from chance_rows(_new(chance, job), *names, self.stamp)
+                for protocol in self.protocols:
+                    scored = [Scored(contestant=None, scores=chance)]
+                    for contestant in self.contestants:
+                        what = f"{protocol.name} {job.task.name} by {contestant.name}"
+                        bar.update(progress, description=what)
+                        yield from self._rows(protocol, job, contestant, scored)
+                        bar.advance(progress)
+                    self.comparisons.extend(contrasts(scored, *names, self.stamp))
+
+    def _rows(
+        self, protocol: Protocol, job: Job, contestant: Contestant, scored: list[Scored]
+    ) -> Iterator[Row]:
+        """Score one encoder by one protocol, and add what is compared to `scored`."""
+        names = (job.task.name, job.corpus.name)
+        found = self._read(protocol, job, contestant)
+        scores = [
+            each
+            for predictions in found
+            for each in score(
+                predictions,
+                (_metric(job),),
+                corpus=job.corpus.name,
+                task=job.task.name,
+                seed=self.stamp.seed,
+            )
+        ]
+        yield from task_rows(scores, contestant, *names, self.stamp)
+        yield from weight_rows(found, contestant, *names, self.stamp)
+        write_predictions(found, contestant.name, *names, self.out / "predictions")
+        if scores:
+            scored.append(Scored(contestant=contestant, scores=scores))
+
+    def _read(self, protocol: Protocol, job: Job, contestant: Contestant) -> list[Predictions]:
+        """Return what the variants of a protocol predict; nothing, and a note, where it has no such task."""
+        task, corpus = job.task, job.corpus
+        reason = _unfit(protocol, job, contestant)
+        if reason:
+            self._note(job, f"protocol {protocol.name}: {reason}")
+            return []
+        own = Subset(self.features[contestant.name, corpus.name], job.clips)
+        where = {"encoder": contestant.name, "corpus": corpus.name, "task": task.name}
+        with self.shop.ledger.time(protocol.name, **where):
+            if task.label == "phones":
+                found = read_phones(protocol, task, corpus, job.folds, own)
+            else:
+                found = read_clips(protocol, task, corpus, job.folds, own, seed=self.stamp.seed)
+        if not found:
+            self._note(job, f"protocol {protocol.name}: a part has no labelled clips")
+        for predictions in found:
+            for note in predictions.notes:
+                self._note(job, f"protocol {predictions.probe}: {note}")
+        return found
+
+    def _note(self, job: Job, note: str) -> None:
+        self.notes[f"{job.task.name} on {job.corpus.name}: {note}"] = None
+
+
+def _unfit(protocol: Protocol, job: Job, contestant: Contestant) -> str:
+    """Say why a protocol cannot read a task, or nothing."""
+    task = job.task
+    if task.label == "phones":
+        if not protocol.phones:
+            return "it has no task that reads phones"
+        return "" if contestant.has_frames else contestant.frameless
+    if task.unit != "clip":
+        return "it has no task whose units are frames"
+    if task.label in task.disjoint:
+        return "it has no head for classes that training has not heard"
+    return ""
+
+
+def _metric(job: Job) -> Metric:
+    """Return what the protocols score a task by."""
+    if job.task.label == "phones":
+        return "per"
+    return metric_of(as_classes(job.task, job.corpus)[0])
+
+
+def _chance(job: Job, seed: int) -> list[Score]:
+    """Score what needs no features by the protocols' metric."""
+    phones = job.task.label == "phones"
+    if not phones and (job.task.unit != "clip" or job.task.label in job.task.disjoint):
+        return []
+    task, corpus = (job.task, job.corpus) if phones else as_classes(job.task, job.corpus)
+    measure = Measure(probe="ctc" if phones else "logistic", metrics=(_metric(job),))
+    return chance_scores(replace(task, measures=(measure,)), corpus, job.folds, seed)
+
+
+def _new(chance: Sequence[Score], job: Job) -> list[Score]:
+    """Return the scores of chance that the task itself does not have."""
+    known = {metric for measure in job.task.measures for metric in measure.metrics}
+    return [each for each in chance if each.metric not in known]

@@ -1,0 +1,83 @@
+"""Protocols through `run`: rows, predictions, tests, notes, the record and the published table."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from rich.console import Console
+
+from probe_bench.config import RunConfig
+from probe_bench.errors import UserError
+from probe_bench.protocols import clips
+from probe_bench.rows import read_beside, read_comparisons, read_rows
+from probe_bench.run import run
+
+RATE_HZ = 16000
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten speakers say two emotions, tones of 300 and 900 Hz, in a session of two speakers each."""
+    folder = tmp_path_factory.mktemp("iemocap")
+    rng, rows = np.random.default_rng(0), []
+    time_s = np.arange(RATE_HZ) / RATE_HZ
+    for i in range(60):
+        hz = (300, 900)[i % 2]
+        sound = 0.1 * np.sin(2 * np.pi * hz * time_s) + 0.05 * rng.standard_normal(RATE_HZ)
+        soundfile.write(folder / f"{i:02}.wav", sound, RATE_HZ)
+        rows.append(f"{i:02}.wav,{hz},s{i // 6},fold:{i // 12}")
+    (folder / "manifest.csv").write_text("\n".join(["path,emotion,speaker,split", *rows]) + "\n")
+    return folder
+
+
+def test_a_run_by_protocols(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = clips.train
+
+    def train(candidates: Any, problem: Any, regime: Any, device: Any) -> Any:
+        return whole(candidates[1:3], problem, replace(regime, longest=40, check_every=20), device)
+
+    monkeypatch.setattr(clips, "train", train)
+    said = Console(record=True, width=500)
+    config = RunConfig(
+        encoder=("audio-jepa",),
+        baselines=False,
+        task=("emotion", "verification"),
+        analysis=("none",),
+        diagnostic=("none",),
+        protocol=("superb",),
+        corpus=(f"iemocap={tones}",),
+        cache=tmp_path / "cache",
+        out=tmp_path / "out",
+    )
+    out = run(config, said)
+    rows = read_rows(out / "results.csv")
+    ours = rows[rows["probe"].str.startswith("superb")]
+    scores = ours[ours["metric"] == "accuracy"]
+    assert set(scores["probe"]) == {"superb", "superb-honest"}
+    assert set(scores["layer"]) == {"best"}
+    assert (scores["value"] > 0.9).all()
+    assert (scores["ci_low"] <= scores["value"]).all()
+    assert set(ours["metric"]) == {"accuracy", "layer_weight"}
+    assert (out / "predictions" / "emotion.iemocap.audio-jepa.superb.csv.gz").is_file()
+    chance = rows[(rows["role"] == "chance") & (rows["metric"] == "accuracy")]
+    assert chance["value"].tolist() == [0.5]
+    tests = read_comparisons(out / "comparisons.csv")
+    assert set(tests.loc[tests["question"] == "chance", "probe"]) >= {"superb", "superb-honest"}
+    table = read_beside(out / "published.csv")
+    assert set(table["task"]) == {"emotion"}
+    assert "HuBERT Base" in set(table["published_encoder"])
+    assert set(table["encoder"]) == {""}
+    record = json.loads((out / "run.json").read_text())
+    (protocol,) = record["protocols"]
+    assert "random fifth" in protocol["faults"]["superb"]
+    assert "verification on iemocap: protocol superb: it has no head" in said.export_text()
+
+
+def test_an_unknown_protocol_is_named(tmp_path: Path) -> None:
+    config = RunConfig(protocol=("super",), cache=tmp_path, out=tmp_path / "out")
+    with pytest.raises(UserError, match="unknown protocol 'super'; did you mean 'superb'"):
+        run(config, Console(quiet=True))
