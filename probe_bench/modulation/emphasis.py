@@ -1,0 +1,165 @@
+"""Emphasis: how strongly a layer responds to modulations of each rate, compared with log-mel.
+
+The power of the response to a tone is estimated from pairs of different clips alone,
+
+    P_k = sum_{c != c'} Re <r_ck, r_c'k> / n(n - 1)  =  |mean_c r_ck|² - variance / n
+
+so what does not follow the ripples adds nothing on average. The gain is P_k over the same of
+log-mel; the cutoff lies where it has fallen to half of its value for slow tones.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from probe_bench.modulation.cutoff import bootstrap_weights, censored, interval, widened
+from probe_bench.modulation.results import CurvePoint, Emphasis, Gain
+from probe_bench.modulation.responses import Grams
+from probe_bench.modulation.ripples import Ripples
+from probe_bench.modulation.tones import SLOW_HZ
+
+__all__ = ["emphasis", "excess", "half_power_hz", "pair_power", "plateau", "same_density"]
+
+MIN_EXCESS = 1.0
+_HALF_OCTAVE = 2**0.5
+_SYSTEMATIC = 0.06
+
+
+def same_density(ripples: Ripples) -> Bool[Tensor, "tones clips clips"]:
+    """Say which pairs of different clips heard a tone at the same spectral density."""
+    density = ripples.density.T
+    other = ~torch.eye(density.shape[1], dtype=torch.bool)
+    return (density[:, :, None] == density[:, None]) & other
+
+
+def pair_power(
+    gram: Float[Tensor, "tones clips clips"],
+    pairs: Bool[Tensor, "tones clips clips"],
+    weights: Float[Tensor, "draws clips"],
+) -> Float[Tensor, "draws tones"]:
+    """Average inner product over pairs of different clips, weighted by how often both were drawn."""
+    def summed(matrix: Tensor) -> Tensor:
+        return ((weights @ matrix) * weights).sum(-1).T
+
+    return summed(gram * pairs) / summed(pairs.double()).clamp(min=1e-12)
+
+
+def excess(
+    gram: Float[Tensor, "tones clips clips"], pairs: Bool[Tensor, "tones clips clips"]
+) -> Float[Tensor, " tones"]:
+    """Power that all clips share over the power that chance leaves in a mean over all of them."""
+    n = gram.shape[1]
+    shared = pair_power(gram, pairs, torch.ones(1, n, dtype=gram.dtype))[0]
+    total = gram.diagonal(dim1=1, dim2=2).mean(1)
+    return n * shared / (total - shared).clamp(min=1e-9 * total.clamp(min=1e-300))
+
+
+def plateau(
+    gain: Float[Tensor, "draws tones"], mod_freq_hz: Float[Tensor, " tones"]
+) -> tuple[Float[Tensor, " draws"], Int[Tensor, " draws"]]:
+    """Return the largest mean gain over half an octave up to 2 Hz, and the last tone of that."""
+    slow = [float(f) for f in mod_freq_hz if f <= SLOW_HZ]
+    means, ends = [], []
+    for first, low_hz in enumerate(slow):
+        end = sum(f <= _HALF_OCTAVE * low_hz for f in slow)
+        means.append(gain[:, first:end].mean(1))
+        ends.append(end - 1)
+    best = torch.stack(means, 1).max(1)
+    return best.values, torch.tensor(ends)[best.indices]
+
+
+def half_power_hz(
+    relative: Float[Tensor, "draws tones"],
+    mod_freq_hz: Float[Tensor, " tones"],
+    after: Int[Tensor, " draws"],
+) -> Float[Tensor, " draws"]:
+    """Return where the gain, relative to its plateau, falls below one half and stays for a tone more.
+
+    Between two tones log(G / (1 - G)) is taken as linear in log f, which is exact for Butterworth
+    filters of any order. Infinite if the gain does not fall.
+    """
+    n = relative.shape[1]
+    below = torch.nn.functional.pad(relative < 0.5, (0, 1), value=True)
+    lasting = below[:, :-1] & below[:, 1:] & (torch.arange(n) > after[:, None])
+    at = lasting.int().argmax(1).clamp(min=1)
+    each = torch.arange(len(relative))
+    left, right = (torch.logit(relative[each, i], eps=0.01) for i in (at - 1, at))
+    log_f = mod_freq_hz.log()
+    share = (left / (left - right)).clamp(0, 1).nan_to_num(1.0)
+    fall = torch.exp(log_f[at - 1] + share * (log_f[at] - log_f[at - 1]))
+    return torch.where(lasting.any(1), fall, torch.inf)
+
+
+def emphasis(
+    layer: Grams,
+    reference: Grams,
+    ripples: Ripples,
+    group: Int[Tensor, " clips"],
+    *,
+    seed: int,
+    n_draws: int = 1000,
+) -> Emphasis:
+    """Derive both gain curves of a layer, their cutoffs and intervals.
+
+    Args:
+        layer: Of the layer.
+        reference: Of log-mel, from the same sound.
+        ripples: What was imposed.
+        group: Independent unit of every clip.
+        seed: Seed of the bootstrap over groups.
+        n_draws: Bootstrap draws.
+    """
+    n_groups = int(group.max()) + 1
+    drawn = bootstrap_weights(n_groups, n_draws, seed)
+    pairs = same_density(ripples)
+    weights = torch.cat([torch.ones(1, len(group), dtype=torch.float64), drawn[:, group]])
+    of_sound = pair_power(reference.weighted, pairs, weights)
+
+    def gain(gram: Tensor) -> Gain:
+        ratio = pair_power(gram, pairs, weights) / of_sound
+        return _gain(ratio, excess(gram, pairs), ripples.mod_freq_hz)
+
+    return Emphasis(
+        weighted=gain(layer.weighted),
+        whitened=gain(layer.whitened),
+        n_clips=len(group),
+        n_groups=n_groups,
+    )
+
+
+def _gain(gain: Tensor, surplus: Tensor, mod_freq_hz: Tensor) -> Gain:
+    """Turn gains (row 0 the sample, the others draws) into a cutoff, or say why there is none."""
+    level, after = plateau(gain, mod_freq_hz)
+    relative = gain / level.clamp(min=1e-300)[:, None]
+    falls = half_power_hz(relative, mod_freq_hz, after)
+    passed = (mod_freq_hz <= falls[0]) & (torch.arange(len(mod_freq_hz)) >= after[0])
+    weakest = float(surplus[passed].min())
+    if not weakest >= MIN_EXCESS:
+        return Gain(excess=weakest, reason=_gate(weakest))
+    lowest_hz, highest_hz = 2 * float(mod_freq_hz[0]), float(mod_freq_hz[-1])
+    hz = censored(falls, lowest_hz, highest_hz)
+    return Gain(
+        hz=hz,
+        systematic=_SYSTEMATIC,
+        total_low_hz=widened(hz.value, hz.ci_low, -_SYSTEMATIC),
+        total_high_hz=widened(hz.value, hz.ci_high, _SYSTEMATIC),
+        excess=weakest,
+        curve=_curve(relative, mod_freq_hz),
+    )
+
+
+def _gate(weakest: float) -> str:
+    return (
+        "the response to ripples is too irregular: what clips share is "
+        f"{max(weakest, 0.0):.2f} times what chance leaves (at least {MIN_EXCESS:g} needed); this is "
+        "so for hard quantisation and for features that ignore the envelope"
+    )
+
+
+def _curve(relative: Float[Tensor, "draws tones"], mod_freq_hz: Tensor) -> tuple[CurvePoint, ...]:
+    low, high = interval(relative[1:])
+    points = zip(mod_freq_hz, relative[0], low, high, strict=True)
+    return tuple(
+        CurvePoint(mod_freq_hz=float(f), value=float(v), ci_low=float(lo), ci_high=float(hi))
+        for f, v, lo, hi in points
+    )
