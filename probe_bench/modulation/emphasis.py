@@ -8,70 +8,85 @@ so what does not follow the ripples adds nothing on average. The gain is P_k ove
 log-mel; the cutoff lies where it has fallen to half of its value for slow tones.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from probe_bench.modulation.cutoff import bootstrap_weights, censored, interval, widened
+from probe_bench.modulation.cutoff import censored, interval, widened
 from probe_bench.modulation.results import CurvePoint, Emphasis, Gain
 from probe_bench.modulation.responses import Grams
-from probe_bench.modulation.ripples import Ripples
+from probe_bench.modulation.ripples import DENSITIES, Ripples
 from probe_bench.modulation.tones import SLOW_HZ
 
-__all__ = ["emphasis", "excess", "half_power_hz", "pair_power", "plateau", "same_density"]
+__all__ = ["emphasis", "excess", "half_power_hz", "pair_power", "same_density", "plateau"]
 
-MIN_EXCESS = 1.0
+MIN_EXCESS = 2.0
+"""Quantised codes reach 0.1 to 1.5, smooth networks 3 and more."""
+
 _HALF_OCTAVE = 2**0.5
 _SYSTEMATIC = 0.06
 
 
-def same_density(ripples: Ripples) -> Bool[Tensor, "tones clips clips"]:
-    """Say which pairs of different clips heard a tone at the same spectral density."""
-    density = ripples.density.T
-    other = ~torch.eye(density.shape[1], dtype=torch.bool)
-    return (density[:, :, None] == density[:, None]) & other
+def same_density(ripples: Ripples) -> Bool[Tensor, "densities tones clips clips"]:
+    """Say which pairs of different clips heard a tone at which spectral density."""
+    had = ripples.density.T == torch.tensor(DENSITIES)[:, None, None]
+    other = ~torch.eye(had.shape[2], dtype=torch.bool)
+    return had[..., :, None] & had[..., None, :] & other
 
 
 def pair_power(
     gram: Float[Tensor, "tones clips clips"],
-    pairs: Bool[Tensor, "tones clips clips"],
+    pairs: Bool[Tensor, "densities tones clips clips"],
     weights: Float[Tensor, "draws clips"],
 ) -> Float[Tensor, "draws tones"]:
-    """Average inner product over pairs of different clips, weighted by how often both were drawn."""
-    def summed(matrix: Tensor) -> Tensor:
-        return ((weights @ matrix) * weights).sum(-1).T
+    """Average inner products over pairs of different clips, by how often both were drawn.
 
-    return summed(gram * pairs) / summed(pairs.double()).clamp(min=1e-12)
+    Every density has an equal part.
+    """
+
+    def summed(matrix: Tensor) -> Tensor:
+        return ((weights @ matrix) * weights).sum(-1)
+
+    mean: Tensor = (summed(gram * pairs) / summed(pairs.double())).nanmean(0)
+    return mean.T.nan_to_num()
 
 
 def excess(
-    gram: Float[Tensor, "tones clips clips"], pairs: Bool[Tensor, "tones clips clips"]
+    gram: Float[Tensor, "tones clips clips"], pairs: Bool[Tensor, "densities tones clips clips"]
 ) -> Float[Tensor, " tones"]:
     """Power that all clips share over the power that chance leaves in a mean over all of them."""
     n = gram.shape[1]
     shared = pair_power(gram, pairs, torch.ones(1, n, dtype=gram.dtype))[0]
-    total = gram.diagonal(dim1=1, dim2=2).mean(1)
+    had = pairs.any(3).double()
+    by_density = (had * gram.diagonal(dim1=1, dim2=2)).sum(2) / had.sum(2)
+    total = by_density.nanmean(0)
     return n * shared / (total - shared).clamp(min=1e-9 * total.clamp(min=1e-300))
 
 
-def plateau(
-    gain: Float[Tensor, "draws tones"], mod_freq_hz: Float[Tensor, " tones"]
-) -> tuple[Float[Tensor, " draws"], Int[Tensor, " draws"]]:
-    """Return the largest mean gain over half an octave up to 2 Hz, and the last tone of that."""
-    slow = [float(f) for f in mod_freq_hz if f <= SLOW_HZ]
-    means, ends = [], []
-    for first, low_hz in enumerate(slow):
-        end = sum(f <= _HALF_OCTAVE * low_hz for f in slow)
-        means.append(gain[:, first:end].mean(1))
-        ends.append(end - 1)
-    best = torch.stack(means, 1).max(1)
-    return best.values, torch.tensor(ends)[best.indices]
+def slow_tones(
+    gain: Float[Tensor, " tones"], mod_freq_hz: Float[Tensor, " tones"]
+) -> Bool[Tensor, " tones"]:
+    """Return the tones within half an octave, up to 2 Hz, of the largest mean gain."""
+    slow = mod_freq_hz[mod_freq_hz <= SLOW_HZ]
+    near = (mod_freq_hz >= slow[:, None]) & (mod_freq_hz <= _HALF_OCTAVE * slow[:, None])
+    near &= mod_freq_hz <= SLOW_HZ
+    best = ((gain * near).sum(1) / near.sum(1)).argmax()
+    return near[best]
+
+
+def bayesian_weights(n_groups: int, n_draws: int, seed: int) -> Float[Tensor, "draws groups"]:
+    """Weigh groups as the Bayesian bootstrap does (Rubin 1981, 10.1214/aos/1176345338).
+
+    Drawing groups with replacement would leave some draws without two clips of a tone's density.
+    """
+    return torch.from_numpy(np.random.default_rng(seed).exponential(size=(n_draws, n_groups)))
 
 
 def half_power_hz(
     relative: Float[Tensor, "draws tones"],
     mod_freq_hz: Float[Tensor, " tones"],
-    after: Int[Tensor, " draws"],
+    after: int,
 ) -> Float[Tensor, " draws"]:
     """Return where the gain, relative to its plateau, falls below one half and stays for a tone more.
 
@@ -80,7 +95,7 @@ def half_power_hz(
     """
     n = relative.shape[1]
     below = torch.nn.functional.pad(relative < 0.5, (0, 1), value=True)
-    lasting = below[:, :-1] & below[:, 1:] & (torch.arange(n) > after[:, None])
+    lasting = below[:, :-1] & below[:, 1:] & (torch.arange(n) > after)
     at = lasting.int().argmax(1).clamp(min=1)
     each = torch.arange(len(relative))
     left, right = (torch.logit(relative[each, i], eps=0.01) for i in (at - 1, at))
@@ -110,18 +125,17 @@ def emphasis(
         n_draws: Bootstrap draws.
     """
     n_groups = int(group.max()) + 1
-    drawn = bootstrap_weights(n_groups, n_draws, seed)
+    drawn = bayesian_weights(n_groups, n_draws, seed)
     pairs = same_density(ripples)
     weights = torch.cat([torch.ones(1, len(group), dtype=torch.float64), drawn[:, group]])
-    of_sound = pair_power(reference.weighted, pairs, weights)
 
-    def gain(gram: Tensor) -> Gain:
-        ratio = pair_power(gram, pairs, weights) / of_sound
-        return _gain(ratio, excess(gram, pairs), ripples.mod_freq_hz)
+    def gain(gram: Tensor, of_sound: Tensor) -> Gain:
+        power, wanted = (pair_power(g, pairs, weights) for g in (gram, of_sound))
+        return _gain(power / wanted, excess(gram, pairs), ripples.mod_freq_hz)
 
     return Emphasis(
-        weighted=gain(layer.weighted),
-        whitened=gain(layer.whitened),
+        weighted=gain(layer.weighted, reference.weighted),
+        whitened=gain(layer.whitened, reference.whitened),
         n_clips=len(group),
         n_groups=n_groups,
     )
@@ -129,10 +143,11 @@ def emphasis(
 
 def _gain(gain: Tensor, surplus: Tensor, mod_freq_hz: Tensor) -> Gain:
     """Turn gains (row 0 the sample, the others draws) into a cutoff, or say why there is none."""
-    level, after = plateau(gain, mod_freq_hz)
-    relative = gain / level.clamp(min=1e-300)[:, None]
+    slow = slow_tones(gain[0], mod_freq_hz)  # the same in all draws: a largest mean grows by chance
+    after = int(slow.nonzero().max())
+    relative = gain / gain[:, slow].mean(1, keepdim=True).clamp(min=1e-300)
     falls = half_power_hz(relative, mod_freq_hz, after)
-    passed = (mod_freq_hz <= falls[0]) & (torch.arange(len(mod_freq_hz)) >= after[0])
+    passed = (mod_freq_hz <= falls[0]) & (torch.arange(len(mod_freq_hz)) >= after)
     weakest = float(surplus[passed].min())
     if not weakest >= MIN_EXCESS:
         return Gain(excess=weakest, reason=_gate(weakest))
