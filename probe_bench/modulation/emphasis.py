@@ -21,8 +21,8 @@ from probe_bench.modulation.tones import SLOW_HZ
 
 __all__ = ["emphasis", "excess", "half_power_hz", "pair_power", "same_density", "plateau"]
 
-MIN_EXCESS = 2.0
-"""Quantised codes reach 0.1 to 1.5, smooth networks 3 and more."""
+MIN_EXCESS = 3.0
+"""One-hot codes (64 and more) reach 0 to 1.5, soft codes 4 to 8, smooth networks 30 and more."""
 
 _HALF_OCTAVE = 2**0.5
 _SYSTEMATIC = 0.06
@@ -143,6 +143,8 @@ def emphasis(
 
 def _gain(gain: Tensor, surplus: Tensor, mod_freq_hz: Tensor) -> Gain:
     """Turn gains (row 0 the sample, the others draws) into a cutoff, or say why there is none."""
+    if not gain.any():
+        return Gain(reason="the features do not change")
     slow = slow_tones(gain[0], mod_freq_hz)  # the same in all draws: a largest mean grows by chance
     after = int(slow.nonzero().max())
     relative = gain / gain[:, slow].mean(1, keepdim=True).clamp(min=1e-300)

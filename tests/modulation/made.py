@@ -1,10 +1,11 @@
 """Pseudo-encoders whose every layer is a function of 100 Hz log-mel frames, for tests of emphasis."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
+from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 from torch.nn import functional
 
@@ -53,6 +54,10 @@ class MadeEncoder:
         return [part.make(frames) for part in self._parts.values()]
 
 
+def passed(frames: Tensor, cutoff_hz: float) -> Tensor:
+    return low_pass(frames, 100.0, float(cutoff_hz))
+
+
 def projected(frames: Tensor, dim: int = 128, seed: int = 0) -> Tensor:
     rng = torch.Generator().manual_seed(seed)
     return frames @ torch.randn(frames.shape[-1], dim, generator=rng) / 8
@@ -60,13 +65,13 @@ def projected(frames: Tensor, dim: int = 128, seed: int = 0) -> Tensor:
 
 def linear(cutoff_hz: float, stride: int = 2) -> Part:
     def make(x: Tensor) -> Tensor:
-        return projected(low_pass(x, 100.0, cutoff_hz))[:, ::stride]
+        return projected(passed(x, cutoff_hz))[:, ::stride]
 
     return Part(make, per_token=stride)
 
 
 def causal(cutoff_hz: float) -> Part:
-    return Part(lambda x: projected(causal_low_pass(x, 100.0, cutoff_hz))[:, ::2])
+    return Part(lambda x: projected(causal_low_pass(x, 100.0, float(cutoff_hz)))[:, ::2])
 
 
 def pooled(n: int) -> Part:
@@ -77,7 +82,7 @@ def patches(cutoff_hz: float, n: int = 8) -> Part:
     """Tokens that hold `n` frames side by side."""
 
     def make(x: Tensor) -> Tensor:
-        x = low_pass(x, 100.0, cutoff_hz)
+        x = passed(x, cutoff_hz)
         whole = x[:, : x.shape[1] // n * n]
         return projected(whole.reshape(len(x), -1, n * 64))
 
@@ -101,21 +106,21 @@ def through_mlp(cutoff_hz: float | None) -> Part:
     """Low-pass, then perceptron; None for no low-pass."""
 
     def make(x: Tensor) -> Tensor:
-        return mlp(x if cutoff_hz is None else low_pass(x, 100.0, cutoff_hz))[:, ::2]
+        return mlp(x if cutoff_hz is None else passed(x, cutoff_hz))[:, ::2]
 
     return Part(make)
 
 
 def mlp_first(cutoff_hz: float) -> Part:
-    return Part(lambda x: low_pass(mlp(x), 100.0, cutoff_hz)[:, ::2])
+    return Part(lambda x: passed(mlp(x), cutoff_hz)[:, ::2])
 
 
 def mixture(slow_hz: float, fast_hz: float) -> Part:
     """Nine tenths of the variance low-passed at one frequency, a tenth at another."""
 
     def make(x: Tensor) -> Tensor:
-        slow = projected(low_pass(x, 100.0, slow_hz), seed=3)
-        fast = projected(low_pass(x, 100.0, fast_hz))
+        slow = projected(passed(x, slow_hz), seed=3)
+        fast = projected(passed(x, fast_hz))
         return (3 * slow + _RATIO * fast)[:, ::2]
 
     return Part(make)
@@ -124,27 +129,27 @@ def mixture(slow_hz: float, fast_hz: float) -> Part:
 _RATIO = 0.9  # of the standard deviations of log-mel of speech below 1.5 and below 8 Hz
 
 
-def distances(frames: Tensor, n_codes: int) -> Tensor:
-    rng = torch.Generator().manual_seed(2)
-    codes = torch.randn(n_codes, 64, generator=rng) * 0.5 + torch.randn(
-        n_codes, 1, generator=rng
-    )
-    return torch.cdist(scaled(frames), codes.expand(len(frames), -1, -1))
-
-
-def hard_codes(cutoff_hz: float, n_codes: int = 128) -> Part:
-    """One-hot vector quantisation."""
+def hard_codes(cutoff_hz: float, speech: Sequence[Tensor], n_codes: int) -> Part:
+    """One-hot vector quantisation by k-means."""
+    means = MiniBatchKMeans(n_codes, random_state=0, n_init=1, batch_size=2048)
+    codes = torch.from_numpy(means.fit(torch.cat(list(speech)).numpy()).cluster_centers_).float()
 
     def make(x: Tensor) -> Tensor:
-        nearest = distances(low_pass(x, 100.0, cutoff_hz)[:, ::2], n_codes).argmin(-1)
+        filtered = passed(x, cutoff_hz)[:, ::2]
+        nearest = torch.cdist(filtered, codes.expand(len(x), -1, -1)).argmin(-1)
         return functional.one_hot(nearest, n_codes).float()
 
     return Part(make)
 
 
 def soft_codes(cutoff_hz: float, n_codes: int = 128) -> Part:
+    """Soft assignment to random codes."""
+    rng = torch.Generator().manual_seed(2)
+    codes = torch.randn(n_codes, 64, generator=rng) * 0.5 + torch.randn(n_codes, 1, generator=rng)
+
     def make(x: Tensor) -> Tensor:
-        return torch.softmax(-distances(low_pass(x, 100.0, cutoff_hz)[:, ::2], n_codes) * 2, -1)
+        filtered = scaled(passed(x, cutoff_hz)[:, ::2])
+        return torch.softmax(-2 * torch.cdist(filtered, codes.expand(len(x), -1, -1)), -1)
 
     return Part(make)
 
@@ -153,7 +158,7 @@ def added(kind: str, cutoff_hz: float) -> Part:
     """What real encoders have beside the signal."""
 
     def make(x: Tensor) -> Tensor:
-        z = projected(low_pass(x, 100.0, cutoff_hz))[:, ::2]
+        z = projected(passed(x, cutoff_hz))[:, ::2]
         rng = torch.Generator().manual_seed(5)
         noise = torch.randn(z.shape[1:], generator=rng)
         if kind == "position":
@@ -179,4 +184,4 @@ def transformer(cutoff_hz: float, depth: int) -> Part:
                 for _ in range(depth)
             )
         ).eval()
-    return Part(lambda x: blocks(scaled(low_pass(x, 100.0, cutoff_hz))[:, ::2]))
+    return Part(lambda x: blocks(scaled(passed(x, cutoff_hz))[:, ::2]))
