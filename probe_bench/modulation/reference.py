@@ -4,6 +4,7 @@ One `Reference` serves all layers and encoders measured on a corpus, so that all
 follow the same clips and the same bands, whatever the encoder's own front end.
 """
 
+import threading
 from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
@@ -96,6 +97,7 @@ class Reference:
         self.group = torch.tensor([known[name] for name in names])
         self.n_groups = len(known)
         self._bands: dict[tuple[Fraction, Fraction], Tokens] = {}
+        self._lock = threading.Lock()
 
     @property
     def duration_s(self) -> float:
@@ -106,13 +108,16 @@ class Reference:
         """Return the reference frames for a layer, per-position mean subtracted."""
         grid = band_grid(layer)
         key = (grid.rate_hz, grid.first_s)
-        if key not in self._bands:
-            paths = (self.corpus.clips[i].path for i in self.clips)
-            clips = [
-                _log_mel_at(load(p, self.sample_rate_hz), self.sample_rate_hz, grid) for p in paths
-            ]
-            self._bands[key] = without_position_mean(flatten(clips))
+        with self._lock:  # encoders measured side by side often want the same
+            if key not in self._bands:
+                self._bands[key] = self._at(grid)
         return Bands(grid=grid, frames=self._bands[key])
+
+    def _at(self, grid: Grid) -> Tokens:
+        paths = (self.corpus.clips[i].path for i in self.clips)
+        rate_hz = self.sample_rate_hz
+        clips = [_log_mel_at(load(path, rate_hz), rate_hz, grid) for path in paths]
+        return without_position_mean(flatten(clips))
 
 
 def _choose(corpus: Corpus, group: str, most_s: float) -> tuple[tuple[int, ...], list[str]]:
