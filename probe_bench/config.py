@@ -62,6 +62,9 @@ class RunConfig:
     noise-pink, reverb, channel, band, telephone, codec, codec-opus, codec-mulaw, all or none."""
     baselines: bool = True
     """Add log-mel at the same frame rate and the untrained twin of every encoder."""
+    controls: bool = False
+    """Add encoders of known cutoff (low-passed and mean-pooled log-mel) and the null of shuffled clips to
+    the modulation analysis."""
     seed: int = 0
     """Decides splits, resamples, untrained weights and everything else that is drawn."""
     device: Device = "auto"

@@ -32,7 +32,7 @@ class LowPass:
         self._cutoff_hz = cutoff_hz
         self.name = "lowpass"
         self.sample_rate_hz = _SAMPLE_RATE_HZ
-        self.layers = (
+        self.layers: tuple[Layer, ...] = (
             Layer(
                 name="in",
                 dim=_BANDS,

@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from probe_bench.modulation.cutoff import censored, interval, widened
-from probe_bench.modulation.results import CurvePoint, Emphasis, Gain
 from probe_bench.modulation.responses import Grams
+from probe_bench.modulation.results import CurvePoint, Emphasis, Gain
 from probe_bench.modulation.ripples import DENSITIES, Ripples
 from probe_bench.modulation.tones import SLOW_HZ
 
-__all__ = ["emphasis", "excess", "half_power_hz", "pair_power", "same_density", "plateau"]
+__all__ = ["emphasis", "excess", "half_power_hz", "pair_power", "plateau", "same_density"]
 
 MIN_EXCESS = 3.0
 """One-hot codes (64 and more) reach 0 to 1.5, soft codes 4 to 8, smooth networks 30 and more."""
@@ -30,7 +30,7 @@ _SYSTEMATIC = 0.06
 
 def same_density(ripples: Ripples) -> Bool[Tensor, "densities tones clips clips"]:
     """Say which pairs of different clips heard a tone at which spectral density."""
-    had = ripples.density.T == torch.tensor(DENSITIES)[:, None, None]
+    had = torch.tensor(DENSITIES)[:, None, None] == ripples.density.T
     other = ~torch.eye(had.shape[2], dtype=torch.bool)
     return had[..., :, None] & had[..., None, :] & other
 

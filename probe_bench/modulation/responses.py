@@ -4,7 +4,7 @@ The difference z(x·e^{+m}) - z(x·e^{-m}) holds the response to every tone at o
 signs share: the sound itself, position codes, drift. Log-mel is taken along as one more layer.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -128,7 +128,7 @@ class _Kept:
             self._fit = fit.to(frames.device, torch.complex64)
             self._near = plus.mean((0, 1))  # products of what is left keep float32's precision
             self._by_position = torch.zeros_like(plus[0], dtype=torch.float64)
-            self._products = 0.0
+            self._products = torch.zeros(plus.shape[2:] * 2, dtype=torch.float64).to(plus.device)
         response = self._fit @ (plus - minus).to(torch.complex64)
         self._responses.append(response * turn[..., None].to(response))
         rest = plus - self._near

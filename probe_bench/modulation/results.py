@@ -137,6 +137,7 @@ class LayerModulation:
         layer: The layer.
         support: What a linear readout can follow.
         speed: How fast the features change.
+        emphasis: How strongly it responds to ripples; None where no encoder could hear them.
         n_clips: Clips used.
         n_groups: Independent units among them.
         duration_s: Audio used.
@@ -145,6 +146,7 @@ class LayerModulation:
     layer: Layer
     support: Support
     speed: Speed
+    emphasis: Emphasis | None = None
     n_clips: int
     n_groups: int
     duration_s: float

@@ -74,7 +74,9 @@ def cut_stretches(
     each_s = [sum(clip.duration_s for clip in clips) for clips in owned.values()]
     longest_s = min(_LONGEST_S, median(each_s))
     n_samples = min(int(longest_s * rate_hz), encoder.window_samples or math.inf)
-    able = [clips for clips, s in zip(owned.values(), each_s, strict=True) if s * rate_hz >= n_samples]
+    able = [
+        clips for clips, s in zip(owned.values(), each_s, strict=True) if s * rate_hz >= n_samples
+    ]
     quotas = _quotas(able, math.ceil(total_s * rate_hz / n_samples), n_samples / rate_hz)
     parts = [
         _joined(clips, rate_hz, int(n_samples), quota)
@@ -84,7 +86,9 @@ def cut_stretches(
     return Stretches(
         waveform=torch.cat([torch.zeros(0, int(n_samples)), *parts]),
         sample_rate_hz=rate_hz,
-        group=torch.repeat_interleave(torch.tensor([len(part) for part in parts], dtype=torch.long)),
+        group=torch.repeat_interleave(
+            torch.tensor([len(part) for part in parts], dtype=torch.long)
+        ),
     )
 
 

@@ -48,9 +48,7 @@ def stretches(waveforms: Waveforms) -> Stretches:
     """Sixteen stretches of 10 s of 10 speakers."""
     chosen = [i for i in range(30) if i % 3 == 0 or i % 5 in {1, 2}][:16]
     clips = [waveforms[0][i] for i in chosen]
-    return Stretches(
-        waveform=torch.stack(clips), sample_rate_hz=16_000, group=waveforms[1][chosen]
-    )
+    return Stretches(waveform=torch.stack(clips), sample_rate_hz=16_000, group=waveforms[1][chosen])
 
 
 def read(parts: Mapping[str, Part], stretches: Stretches) -> dict[str, Emphasis]:
@@ -146,7 +144,9 @@ def test_a7_all_pass_is_censored(at_50: dict[str, Emphasis], stretches: Stretche
 
 def test_a8_emphasis_is_that_of_the_slow_nine_tenths(at_50: dict[str, Emphasis]) -> None:
     assert off_by(at_50["mixture"].weighted, 1.5) < 0.06
-    at_4_hz = [gain.curve[9].value for gain in (at_50["mixture"].weighted, at_50["mixture"].whitened)]
+    at_4_hz = [
+        gain.curve[9].value for gain in (at_50["mixture"].weighted, at_50["mixture"].whitened)
+    ]
     assert at_4_hz == pytest.approx([0.1, 0.45], abs=0.1)
 
 
@@ -183,9 +183,7 @@ def test_rotation_and_scale_change_nothing(stretches: Stretches) -> None:
 
 
 def test_same_seed_same_numbers(stretches: Stretches) -> None:
-    some = Stretches(
-        waveform=stretches.waveform[:9], sample_rate_hz=16_000, group=torch.arange(9)
-    )
+    some = Stretches(waveform=stretches.waveform[:9], sample_rate_hz=16_000, group=torch.arange(9))
     one, same, other = (
         emphasise_stretches(MadeEncoder({"L1": linear(4)}), some, seed=s, n_draws=20)
         for s in (1, 1, 2)
