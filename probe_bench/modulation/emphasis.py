@@ -19,13 +19,21 @@ from probe_bench.modulation.results import CurvePoint, Emphasis, Gain
 from probe_bench.modulation.ripples import DENSITIES, Ripples
 from probe_bench.modulation.tones import SLOW_HZ
 
-__all__ = ["emphasis", "excess", "half_power_hz", "pair_power", "plateau", "same_density"]
+__all__ = [
+    "bayesian_weights",
+    "emphasis",
+    "excess",
+    "half_power_hz",
+    "pair_power",
+    "same_density",
+    "slow_tones",
+]
 
 MIN_EXCESS = 3.0
 """One-hot codes (64 and more) reach 0 to 1.5, soft codes 4 to 8, smooth networks 30 and more."""
 
 _HALF_OCTAVE = 2**0.5
-_SYSTEMATIC = 0.06
+_SYSTEMATIC = 0.06  # usual largest bias over encoders of known cutoff
 
 
 def same_density(ripples: Ripples) -> Bool[Tensor, "densities tones clips clips"]:
@@ -65,14 +73,24 @@ def excess(
 
 
 def slow_tones(
-    gain: Float[Tensor, " tones"], mod_freq_hz: Float[Tensor, " tones"]
+    gain: Float[Tensor, "draws tones"], mod_freq_hz: Float[Tensor, " tones"]
 ) -> Bool[Tensor, " tones"]:
-    """Return the tones within half an octave, up to 2 Hz, of the largest mean gain."""
+    """Return the tones up to 2 Hz whose mean gain is the level that others are compared with.
+
+    Those within half an octave of the largest mean gain, and all that cannot be told from them: of a
+    layer that responds irregularly many tones are averaged, of one with a cutoff near 1 Hz few.
+
+    Args:
+        gain: Row 0 is the sample, the others are bootstrap draws.
+        mod_freq_hz: Tones in rising order.
+    """
     slow = mod_freq_hz[mod_freq_hz <= SLOW_HZ]
-    near = (mod_freq_hz >= slow[:, None]) & (mod_freq_hz <= _HALF_OCTAVE * slow[:, None])
-    near &= mod_freq_hz <= SLOW_HZ
-    best = ((gain * near).sum(1) / near.sum(1)).argmax()
-    return near[best]
+    near = (slow >= slow[:, None]) & (slow <= _HALF_OCTAVE * slow[:, None])
+    best = near[((gain[0, : len(slow)] * near).sum(1) / near.sum(1)).argmax()]
+    relative = gain[1:, : len(slow)] / gain[1:, : len(slow)][:, best].mean(1, keepdim=True)
+    alike = relative.quantile(0.975, dim=0) >= 1
+    rest = torch.zeros(len(mod_freq_hz) - len(slow), dtype=torch.bool)
+    return torch.cat([best | alike, rest])
 
 
 def bayesian_weights(n_groups: int, n_draws: int, seed: int) -> Float[Tensor, "draws groups"]:
@@ -145,7 +163,7 @@ def _gain(gain: Tensor, surplus: Tensor, mod_freq_hz: Tensor) -> Gain:
     """Turn gains (row 0 the sample, the others draws) into a cutoff, or say why there is none."""
     if not gain.any():
         return Gain(reason="the features do not change")
-    slow = slow_tones(gain[0], mod_freq_hz)  # the same in all draws: a largest mean grows by chance
+    slow = slow_tones(gain, mod_freq_hz)  # the same in all draws: a largest mean grows by chance
     after = int(slow.nonzero().max())
     relative = gain / gain[:, slow].mean(1, keepdim=True).clamp(min=1e-300)
     falls = half_power_hz(relative, mod_freq_hz, after)
@@ -169,7 +187,7 @@ def _gate(weakest: float) -> str:
     return (
         "the response to ripples is too irregular: what clips share is "
         f"{max(weakest, 0.0):.2f} times what chance leaves (at least {MIN_EXCESS:g} needed); this is "
-        "so for hard quantisation and for features that ignore the envelope"
+        "so for hard quantisation and for features that follow more than the envelope"
     )
 
 
