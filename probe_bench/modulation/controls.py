@@ -10,10 +10,11 @@ from torch import Tensor
 from probe_bench.audio import load
 from probe_bench.encoder import Encoder
 from probe_bench.extract import encode_clips
+from probe_bench.features import Features
 from probe_bench.lineup import Contestant, control
 from probe_bench.modulation.reference import Reference
 
-__all__ = ["CONTROLS", "HeardFeatures", "known_answers", "shuffled"]
+__all__ = ["CONTROLS", "HeardFeatures", "LastLayer", "known_answers", "shuffled"]
 
 CONTROLS = ("lowpass:2", "lowpass:4", "lowpass:8", "lowpass:16", "meanpool:80", "meanpool:160")
 
@@ -27,6 +28,26 @@ def known_answers(contestants: Sequence[Contestant]) -> list[Contestant]:
 def shuffled(contestant: Contestant) -> Contestant:
     """Name the null of an encoder: its clips against the sound of others."""
     return replace(contestant, name=f"shuffled:{contestant.name}", role="control")
+
+
+class LastLayer:
+    """The last layer of some features as their only one."""
+
+    def __init__(self, features: Features) -> None:
+        self.encoder, self.layers = features.encoder, features.layers[-1:]
+        self._features, self._last = features, len(features.layers) - 1
+
+    def pooled(self, layer: int) -> Float[Tensor, "clips stats"]:
+        """Mean and standard deviation over each clip's frames."""
+        return self._features.pooled(self._last + layer)
+
+    def n_frames(self, layer: int) -> Int[Tensor, " clips"]:
+        """Return the number of frames of every clip."""
+        return self._features.n_frames(self._last + layer)
+
+    def frames(self, layer: int, clips: Sequence[int]) -> list[Float[Tensor, "_ dim"]]:
+        """All frames of some clips, one `frames dim` tensor a clip."""
+        return self._features.frames(self._last + layer, clips)
 
 
 class HeardFeatures:
