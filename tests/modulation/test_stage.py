@@ -6,13 +6,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import soundfile
+import torch
+from rich.console import Console
 from torch import Tensor
 
 from probe_bench import budget
 from probe_bench.cli import main
+from probe_bench.config import RunConfig
 from probe_bench.lineup import line_up
 from probe_bench.modulation.controls import CONTROLS
 from probe_bench.rows import read_rows
+from probe_bench.run import run
 
 
 def command(*arguments: object) -> None:
@@ -72,16 +76,23 @@ def test_a_run_measures_emphasis_and_controls(
 
 
 def test_no_controls_leaves_them_out(recordings: Path, tmp_path: Path) -> None:
-    what = ["--task", "none", "--analysis", "modulation", "--corpus", f"m={recordings}"]
-    out = tmp_path / "out"
-    alone = ["--no-baselines", "--no-controls", "--cache", tmp_path / "cache"]
-    command("run", "--encoder", "lowpass:4", *what, *alone, "--out", out)
-    assert set(read_rows(out / "results.csv")["encoder"]) == {"lowpass:4"}
+    config = RunConfig(
+        encoder=("lowpass:4",),
+        task=("none",),
+        analysis=("modulation",),
+        corpus=(f"m={recordings}",),
+        baselines=False,
+        controls=False,
+        cache=tmp_path / "cache",
+        out=tmp_path / "out",
+    )
+    folder = run(config, Console(quiet=True))
+    assert set(read_rows(folder / "results.csv")["encoder"]) == {"lowpass:4"}
 
 
 def test_rippling_is_part_of_the_expected_time(monkeypatch: pytest.MonkeyPatch) -> None:
     contestants = line_up(["logmel:25", "logmel:50"], seed=0, baselines=False, trust_code=False)
     monkeypatch.setattr(budget, "encoding_speed", lambda *_: 80.0)
-    device = budget.torch.device("cpu")
+    device = torch.device("cpu")
     assert budget.rippling_seconds(1, contestants, device) == pytest.approx(2 * 2 * 160 / 80)
     assert budget.rippling_seconds(0, contestants, device) == 0
