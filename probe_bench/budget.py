@@ -15,13 +15,21 @@ from probe_bench.encoder import Encoder, Layer
 from probe_bench.extract import encode_clips
 from probe_bench.jobs import Job
 from probe_bench.lineup import Contestant
+from probe_bench.modulation.stretches import TOTAL_S
 from probe_bench.parallel import shared_out, width
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.costs import FoldSizes, trained_operations
 from probe_bench.probes.units import GRID_HZ
 from probe_bench.splits import Fold
 
-__all__ = ["Cost", "degrading_slowness", "encoding_speed", "probing_seconds", "total"]
+__all__ = [
+    "Cost",
+    "degrading_slowness",
+    "encoding_speed",
+    "probing_seconds",
+    "rippling_seconds",
+    "total",
+]
 
 _PROBE_S = 4.0  # noise that is encoded to time an encoder
 _PROBE_HZ = 16000
@@ -64,19 +72,20 @@ class Cost:
     n_bytes: int
 
 
-def encoding_speed(encoder: Encoder, device: str) -> float:
+def encoding_speed(encoder: Encoder, device: str, passes_timed: int = _PASSES_TIMED) -> float:
     """Return seconds of audio encoded per second, the best of some passes over noise.
 
     Args:
         encoder: Moved to `device`.
         device: Where it will run.
+        passes_timed: Passes; the first ones pay for caches and memory.
     """
     encoder = encoder.to(device)
     generator = torch.Generator().manual_seed(0)
     samples = max(int(_PROBE_S * encoder.sample_rate_hz), encoder.min_samples)
     noise = list(0.1 * torch.randn(_CLIPS, samples, generator=generator))
     taken_s = []
-    for _ in range(_PASSES_TIMED):  # the first ones pay for caches and memory
+    for _ in range(passes_timed):
         start = time.perf_counter()
         encode_clips(encoder, noise, device)
         taken_s.append(time.perf_counter() - start)
@@ -141,6 +150,15 @@ def probing_seconds(
         for operations, where in ((probed, device), (analysed, torch.device("cpu")))
         if operations
     )
+
+
+def rippling_seconds(
+    n_corpora: int, contestants: Sequence[Contestant], device: torch.device
+) -> float:
+    """Estimate the time of two passes over rippled audio, by one timed pass of every encoder."""
+    encoders = [c.encoder for c in contestants if c.encoder] if n_corpora else []
+    slowness = sum(1 / encoding_speed(encoder, str(device), 1) for encoder in encoders)
+    return n_corpora * 2 * TOTAL_S * slowness
 
 
 def _analysed(analysis: str, corpus: Corpus, layer: Layer) -> float:

@@ -62,6 +62,9 @@ class RunConfig:
     noise-pink, reverb, channel, band, telephone, codec, codec-opus, codec-mulaw, all or none."""
     baselines: bool = True
     """Add log-mel at the same frame rate and the untrained twin of every encoder."""
+    controls: bool = True
+    """Measure beside the modulation of encoders that of low-passed and mean-pooled log-mel, whose cutoffs are
+    known, and that of shuffled clips, which must not be measurable."""
     seed: int = 0
     """Decides splits, resamples, untrained weights and everything else that is drawn."""
     device: Device = "auto"

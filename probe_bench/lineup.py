@@ -1,7 +1,7 @@
 """Who stands in a run: the encoders asked for, and the baselines every table carries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from probe_bench.encoder import Encoder, Layer
@@ -10,10 +10,9 @@ from probe_bench.exported import fingerprint_of, read_layers
 from probe_bench.resolve import resolve
 from probe_bench.rows import Role
 
-__all__ = ["Contestant", "line_up", "twin_of"]
+__all__ = ["Contestant", "control", "line_up", "twin_of"]
 
 _EXPORTED = "features:"
-_BASELINES = ("logmel", "random:", _EXPORTED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +38,11 @@ class Contestant:
     has_frames: bool = True
 
     @property
+    def has_twin(self) -> bool:
+        """Say whether it has weights that could be drawn at random instead."""
+        return bool(self.encoder and self.encoder.n_parameters and self.role == "subject")
+
+    @property
     def frameless(self) -> str:
         """Say why frames of it cannot be read."""
         return f"{self.name} left out, it has one vector a clip and no frames"
@@ -61,7 +65,7 @@ def line_up(
     for name, contestant in list(found.items()) if baselines else []:
         rate_hz = max(layer.frame_rate_hz for layer in contestant.layers)
         wanted = [] if contestant.role == "logmel" or not rate_hz else [f"logmel:{rate_hz}"]
-        wanted += [] if name.startswith(_BASELINES) else [twin_of(name)]
+        wanted += [twin_of(name)] if contestant.has_twin else []
         for baseline in wanted:
             if baseline not in found:
                 found[baseline] = _contestant(baseline, seed, trust_code)
@@ -72,6 +76,11 @@ def line_up(
 def twin_of(name: str) -> str:
     """Name an encoder's architecture at random initialisation."""
     return f"random:{name}"
+
+
+def control(name: str) -> Contestant:
+    """Load an encoder of known answer as a control."""
+    return replace(_contestant(name, seed=0, trust_code=False), role="control")
 
 
 def _refuse_namesakes(found: Mapping[str, Contestant]) -> None:

@@ -13,7 +13,7 @@ from probe_bench.confusions import confusions
 from probe_bench.encoder import Layer
 from probe_bench.geometry.results import Finding
 from probe_bench.lineup import Contestant
-from probe_bench.modulation.results import CurvePoint, Estimate, LayerModulation
+from probe_bench.modulation.results import CurvePoint, Emphasis, Estimate, LayerModulation
 from probe_bench.rows import Row, file_name
 from probe_bench.scoring import Predictions, Score
 
@@ -125,7 +125,9 @@ def modulation_rows(
             estimate: Estimate,
             probe: str,
             setting: str = "",
+            *,
             layer: LayerModulation = layer,
+            units: tuple[int, int] = (layer.n_clips, layer.n_groups),
         ) -> Row:
             return Row(
                 run_id=stamp.run_id,
@@ -141,8 +143,8 @@ def modulation_rows(
                 value=estimate.value,
                 ci_low=estimate.ci_low,
                 ci_high=estimate.ci_high,
-                n=layer.n_clips,
-                n_groups=layer.n_groups,
+                n=units[0],
+                n_groups=units[1],
                 chosen=False,
                 role=contestant.role,
                 censored=estimate.censored,
@@ -160,7 +162,28 @@ def modulation_rows(
         curves = (("support_gain", "readout", support.gain), ("speed_psd", "spectrum", speed.psd))
         for metric, probe, points in curves:
             for point in points:
-                yield row(metric, _estimate(point), probe, f"mod_freq_hz={point.mod_freq_hz:.4g}")
+                yield row(metric, _estimate(point), probe, _at(point))
+        if layer.emphasis:
+            units = (layer.emphasis.n_clips, layer.emphasis.n_groups)
+            for metric, estimate, setting in _emphasis_rows(layer.emphasis):
+                yield row(metric, estimate, "ripples", setting, units=units)
+
+
+def _emphasis_rows(emphasis: Emphasis) -> Iterator[tuple[str, Estimate, str]]:
+    """Return metric, number and setting of every row of an emphasis."""
+    gain, whitened = emphasis.weighted, emphasis.whitened
+    yield "emphasis_hz", gain.hz, _reason(gain.reason)
+    total = replace(gain.hz, ci_low=gain.total_low_hz, ci_high=gain.total_high_hz)
+    yield "emphasis_total_hz", total, _reason(gain.reason)
+    yield "emphasis_whitened_hz", whitened.hz, _reason(whitened.reason)
+    yield "emphasis_excess", Estimate(value=gain.excess), ""
+    for point in gain.curve:
+        yield "emphasis_gain", _estimate(point), _at(point)
+
+
+def _at(point: CurvePoint) -> str:
+    """Say in the setting where a point of a curve stands."""
+    return f"mod_freq_hz={point.mod_freq_hz:.4g}"
 
 
 def geometry_rows(

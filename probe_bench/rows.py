@@ -261,4 +261,5 @@ def _read(path: Path, kind: type[Row] | type[Comparison] | type[Beside]) -> pd.D
         raise UserError(
             f"{path}: columns {', '.join(missing)} are missing; expected {tuple(names)}"
         )
-    return table.astype(dict.fromkeys(text, str))
+    numbers = [f.name for f in fields(kind) if f.type == float | None]
+    return table.astype(dict.fromkeys(text, str) | dict.fromkeys(numbers, float))

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from probe_bench import screen
 from probe_bench.agenda import make_agenda
-from probe_bench.budget import probing_seconds
+from probe_bench.budget import probing_seconds, rippling_seconds
 from probe_bench.cache import Cache, default_root
 from probe_bench.config import RunConfig
 from probe_bench.degradations import named_kinds
@@ -72,6 +72,8 @@ def run(config: RunConfig, console: Console) -> Path:
     expected_s = probing_seconds(
         jobs, analyses, contestants, shop.device, probes, agenda.diagnostics
     )
+    n_rippled = len(agenda.analysed("modulation"))
+    expected_s += rippling_seconds(n_rippled, contestants, shop.device)
     console.print(screen.probing(expected_s))
     tests_under = degraded_tests(kinds, jobs, surveys, config.seed)
     features = shop.gather(
@@ -109,7 +111,7 @@ def run(config: RunConfig, console: Console) -> Path:
     rows = [
         *probing.rows(jobs),
         *replication.rows(jobs),
-        *measure_modulation(agenda.analysed("modulation"), *analysed),
+        *measure_modulation(agenda.analysed("modulation"), *analysed, controls=config.controls),
         *map_geometry(agenda.analysed("geometry"), *analysed),
     ]
     write_rows(rows, out / "results.csv")

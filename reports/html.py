@@ -106,6 +106,7 @@ def _sheets(
         "confusions": confusion_maps(read_confusions(folders, table), "confusions"),
         "cutoff": cutoff_curves(table, "support_cutoff_by_layer"),
         "gain": spectra(table, "support_gain", "support_gain"),
+        "emphasis": spectra(table, "emphasis_gain", "emphasis_gain"),
         "speed": spectra(table, "speed_psd", "output_speed"),
         "geometry": geometry_curves(table, "geometry_by_layer"),
         "likeness": likeness(table, "cka_between_layers"),

@@ -168,6 +168,12 @@ METRICS: Mapping[str, MetricText] = {
         label="lower support cutoff", unit="Hz", ranked=False, censored_sign="<"
     ),
     "emphasis_hz": MetricText(label="emphasis cutoff", unit="Hz", ranked=False),
+    "emphasis_total_hz": MetricText(
+        label="emphasis cutoff with the estimator's own error", unit="Hz", ranked=False
+    ),
+    "emphasis_whitened_hz": MetricText(label="whitened emphasis cutoff", unit="Hz", ranked=False),
+    "emphasis_excess": MetricText(label="response to ripples over chance", ranked=False),
+    "emphasis_gain": MetricText(label="response to ripples", ranked=False),
     "speed_hz": MetricText(label="output speed", unit="Hz", ranked=False),
     "support_r2": MetricText(label="readout R²", ranked=False),
     "support_lag_s": MetricText(label="readout lag", unit="ms", scale=1000.0, ranked=False),

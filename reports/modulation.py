@@ -36,6 +36,10 @@ __all__ = ["cutoff_curves", "spectra"]
 HZ_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 LINES_IN_LEGEND = 8
 HALF_POWER = "\N{MINUS SIGN}3 dB"
+GAINS = {
+    "support_gain": "power gain of the readout",
+    "emphasis_gain": "response over log-mel's (power)",
+}
 NYQUIST = Look(colour="#7b7d85", dashes=(4.0, 1.0, 1.0, 1.0), width=0.9)
 
 
@@ -137,7 +141,7 @@ def _describe(rows: pd.DataFrame, names: Sequence[str]) -> str:
 
 
 def spectra(table: pd.DataFrame, metric: str, name: str) -> Sheet | None:
-    """Draw `support_gain` or `speed_psd` of every layer, one panel an encoder and corpus."""
+    """Draw `support_gain`, `emphasis_gain` or `speed_psd` of every layer, one panel an encoder and corpus."""
     rows = table[(table["task"] == ANALYSIS) & (table["metric"] == metric) & (table["value"] > 0)]
     pairs = [
         (encoder, corpus)
@@ -147,7 +151,7 @@ def spectra(table: pd.DataFrame, metric: str, name: str) -> Sheet | None:
     if not pairs:
         return None
     legend = [Entry(label="log-mel at that rate", look=LOGMEL)] if logmel_names(rows) else []
-    if metric == "support_gain":
+    if metric in GAINS:
         legend.append(Entry(label=f"half power ({HALF_POWER})", look=CHANCE))
     legend.append(Entry(label="half the frame rate", look=NYQUIST))
     sheet = new_sheet(name, len(pairs), legend)
@@ -186,10 +190,10 @@ def _finish_spectra(axes: Axes, metric: str, layers: pd.DataFrame) -> None:
     axes.set_xscale("log", base=2)
     _hz_axis(axes, "x")
     axes.set_xlabel("modulation frequency (Hz)")
-    if metric == "support_gain":
+    if metric in GAINS:
         axes.axhline(0.5, **line_style(CHANCE))
         axes.set_ylim(bottom=0)
-        axes.set_ylabel("power gain of the readout")
+        axes.set_ylabel(GAINS[metric])
     else:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))

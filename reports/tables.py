@@ -56,7 +56,7 @@ DEGRADED = "test+"
 TWIN_PREFIX = "random:"
 WEIGHT = "layer_weight"
 SPEED = "support_hz"
-SPECTRA = ("support_gain", "speed_psd")
+SPECTRA = ("support_gain", "emphasis_gain", "speed_psd")
 PAIRS = ("cka", "svcca", "pwcca")
 
 

@@ -6,6 +6,7 @@ plateau and stays below for a third of an octave. A gain that never does so with
 cutoff beyond `HIGH_HZ`: such a value is *censored*, and in a bootstrap it takes part by its rank.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +15,18 @@ from jaxtyping import Complex, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from probe_bench.modulation.results import Estimate
+
 __all__ = [
     "HIGH_HZ",
     "Crossings",
     "bootstrap_weights",
+    "censored",
     "crossings",
     "interval",
     "power_gain",
     "smoothing",
+    "widened",
 ]
 
 HIGH_HZ = 40.0
@@ -134,3 +139,29 @@ def interval(draws: Float[Tensor, "draws *_"], level: float = 0.95) -> tuple[Ten
     low = np.quantile(values, tail, axis=0, method="lower")
     high = np.quantile(values, 1 - tail, axis=0, method="higher")
     return torch.as_tensor(low), torch.as_tensor(high)
+
+
+def censored(draws: Float[Tensor, " draws"], lowest_hz: float, highest_hz: float) -> Estimate:
+    """Censor readings outside `lowest_hz` to `highest_hz`; in the interval they take part by rank.
+
+    Args:
+        draws: Row 0 is the sample, the others are bootstrap draws.
+        lowest_hz: Least cutoff that can be told.
+        highest_hz: Largest cutoff that can be told.
+    """
+    low, high = (float(end) for end in interval(draws[1:]))
+    value = float(draws[0])
+    return Estimate(
+        value=min(max(value, lowest_hz), highest_hz),
+        ci_low=min(low, highest_hz) if low >= lowest_hz else None,
+        ci_high=max(high, lowest_hz) if high <= highest_hz else None,
+        bound="at least" if value > highest_hz else "at most" if value < lowest_hz else "",
+    )
+
+
+def widened(value: float | None, end: float | None, systematic: float) -> float | None:
+    """Widen one end of an interval by the systematic term (negative: downwards), in quadrature of logs."""
+    if value is None or end is None:
+        return None
+    width = math.hypot(math.log(end / value), math.log1p(abs(systematic)))
+    return value * math.exp(math.copysign(width, systematic))

@@ -5,7 +5,7 @@ from typing import Literal
 
 from probe_bench.encoder import Layer
 
-__all__ = ["CurvePoint", "Estimate", "LayerModulation", "Speed", "Support"]
+__all__ = ["CurvePoint", "Emphasis", "Estimate", "Gain", "LayerModulation", "Speed", "Support"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +90,46 @@ class Speed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Gain:
+    """How a response to ripples falls with their rate.
+
+    Attributes:
+        hz: Cutoff, where the gain is half of that of slow ripples.
+        systematic: Relative bias to expect on top of the interval, from encoders of known cutoff.
+        total_low_hz: Lower end of interval and systematic term together.
+        total_high_hz: Upper end of interval and systematic term together; None as in `Estimate`.
+        excess: Power that clips share over what chance leaves, at the weakest tone up to the cutoff.
+        curve: Power gain relative to that of slow ripples, one point a tone.
+        reason: Why there is no cutoff; empty if there is one.
+    """
+
+    hz: Estimate = Estimate()
+    systematic: float | None = None
+    total_low_hz: float | None = None
+    total_high_hz: float | None = None
+    excess: float | None = None
+    curve: tuple[CurvePoint, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Emphasis:
+    """How strongly a layer responds to ripples of each rate.
+
+    Attributes:
+        weighted: Every dimension counts by its variance.
+        whitened: Every principal component counts alike.
+        n_clips: Stretches of audio used.
+        n_groups: Independent units among them.
+    """
+
+    weighted: Gain
+    whitened: Gain
+    n_clips: int = 0
+    n_groups: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LayerModulation:
     """Everything measured of one layer.
 
@@ -97,6 +137,7 @@ class LayerModulation:
         layer: The layer.
         support: What a linear readout can follow.
         speed: How fast the features change.
+        emphasis: How strongly it responds to ripples; None where no encoder could hear them.
         n_clips: Clips used.
         n_groups: Independent units among them.
         duration_s: Audio used.
@@ -105,6 +146,7 @@ class LayerModulation:
     layer: Layer
     support: Support
     speed: Speed
+    emphasis: Emphasis | None = None
     n_clips: int
     n_groups: int
     duration_s: float

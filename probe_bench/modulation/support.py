@@ -10,10 +10,12 @@ from torch import Tensor
 from probe_bench.modulation.cutoff import (
     HIGH_HZ,
     bootstrap_weights,
+    censored,
     crossings,
     interval,
     power_gain,
     smoothing,
+    widened,
 )
 from probe_bench.modulation.readout import TIME_BANDWIDTH, Readout
 from probe_bench.modulation.results import CurvePoint, Estimate, Support
@@ -61,17 +63,17 @@ def support(sums: Readout, *, seed: int, n_draws: int = 1000) -> Support:
     gain = power_gain(weights.to(torch.complex128) @ sums.cross, weights @ sums.power, smooth)
     found = crossings(gain, smooth.mod_freq_hz)
     limit_hz = 2 * float(smooth.mod_freq_hz[0])
-    hz = _cutoff(found.high_hz, limit_hz)
+    hz = censored(found.high_hz, limit_hz, HIGH_HZ)
     systematic = _SYSTEMATIC_PATCH if sums.is_patch else _SYSTEMATIC_POINT
     return Support(
         hz=hz,
-        low_hz=_cutoff(found.low_hz, limit_hz),
+        low_hz=censored(found.low_hz, limit_hz, HIGH_HZ),
         r2=r2,
         lag_s=sums.lag_s,
         plateau=float(found.plateau[0]),
         systematic=systematic,
-        total_low_hz=_widened(hz.value, hz.ci_low, -systematic),
-        total_high_hz=_widened(hz.value, hz.ci_high, systematic),
+        total_low_hz=widened(hz.value, hz.ci_low, -systematic),
+        total_high_hz=widened(hz.value, hz.ci_high, systematic),
         gain=curve(gain / found.plateau[:, None], smooth.mod_freq_hz),
     )
 
@@ -94,23 +96,3 @@ def curve(
 def _estimate(draws: Tensor) -> Estimate:
     low, high = interval(draws[1:])
     return Estimate(value=float(draws[0]), ci_low=float(low), ci_high=float(high))
-
-
-def _cutoff(draws: Tensor, limit_hz: float) -> Estimate:
-    """Censor readings outside `limit_hz` to `HIGH_HZ`; in the interval they take part by rank."""
-    low, high = (float(end) for end in interval(draws[1:]))
-    value = float(draws[0])
-    return Estimate(
-        value=min(max(value, limit_hz), HIGH_HZ),
-        ci_low=min(low, HIGH_HZ) if low >= limit_hz else None,
-        ci_high=max(high, limit_hz) if high <= HIGH_HZ else None,
-        bound="at least" if value > HIGH_HZ else "at most" if value < limit_hz else "",
-    )
-
-
-def _widened(value: float | None, end: float | None, systematic: float) -> float | None:
-    """Widen one end of an interval by the systematic term (negative: downwards), in quadrature of logs."""
-    if value is None or end is None:
-        return None
-    width = math.hypot(math.log(end / value), math.log1p(abs(systematic)))
-    return value * math.exp(math.copysign(width, systematic))

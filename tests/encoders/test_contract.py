@@ -15,6 +15,8 @@ from probe_bench.resolve import resolve
 HF = ["Wav2Vec2", "Hubert", "WavLM", "Data2VecAudio", "Whisper"]
 REFERENCES = {
     "logmel": ["logmel", "logmel:25/4"],
+    "lowpass": ["lowpass:8", "lowpass:2"],
+    "meanpool": ["meanpool:80", "meanpool:160"],
     "hf": [f"hf:{kind}" for kind in HF] + ["random:hf:Hubert"],
     "torchaudio": ["random:torchaudio:TINY"],
 }
