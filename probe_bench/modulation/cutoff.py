@@ -34,7 +34,7 @@ class Smoothing:
     """A linear map from spectra to a logarithmic frequency grid, a third of an octave wide.
 
     Attributes:
-        mod_freq_hz: The logarithmic grid from `low_hz` to `HIGH_HZ`.
+        mod_freq_hz: The logarithmic grid from `low_hz` to `high_hz`.
         weights: Interpolation and moving average in one matrix.
     """
 
@@ -42,10 +42,12 @@ class Smoothing:
     weights: Float[Tensor, "points freqs"]
 
 
-def smoothing(mod_freq_hz: Float[Tensor, " freqs"], low_hz: float) -> Smoothing:
+def smoothing(
+    mod_freq_hz: Float[Tensor, " freqs"], low_hz: float, high_hz: float = HIGH_HZ
+) -> Smoothing:
     """Build the smoother for spectra on `mod_freq_hz`."""
-    n = int(np.floor(np.log2(HIGH_HZ / low_hz) * _PER_OCTAVE)) + 1
-    points = HIGH_HZ * 2.0 ** (np.arange(1 - n, 1) / _PER_OCTAVE)
+    n = int(np.floor(np.log2(high_hz / low_hz) * _PER_OCTAVE)) + 1
+    points = high_hz * 2.0 ** (np.arange(1 - n, 1) / _PER_OCTAVE)
     # Nine points, the outer two by half, span exactly a third of an octave around each point.
     offsets = np.arange(-_THIRD // 2, _THIRD // 2 + 1)
     share = np.where(abs(offsets) == _THIRD // 2, 0.5, 1.0) / _THIRD

@@ -23,9 +23,10 @@ from probe_bench.modulation.tokens import Tokens
 
 __all__ = [
     "TIME_BANDWIDTH",
+    "PairSpectra",
     "Readout",
     "band_readout",
-    "cross_spectra",
+    "pair_spectra",
     "pair_sums",
     "readout",
     "stretches",
@@ -47,6 +48,8 @@ class Readout:
         total: Squared deviation from the training mean of every group.
         cross: Cross-spectrum of prediction and reference, summed over components.
         power: Spectrum of the reference, summed over components.
+        predicted_power: Spectrum of the prediction, summed over components.
+        chance: Square of the cross-spectrum that an unrelated prediction of the same spectrum has.
         mod_freq_hz: Modulation frequencies of the spectra.
         segment_s: Median segment length.
         is_patch: Tokens span four or more reference rows.
@@ -57,9 +60,29 @@ class Readout:
     total: Float[Tensor, " groups"]
     cross: Complex[Tensor, "groups freqs"]
     power: Float[Tensor, "groups freqs"]
+    predicted_power: Float[Tensor, "groups freqs"]
+    chance: Float[Tensor, "groups freqs"]
     mod_freq_hz: Float[Tensor, " freqs"]
     segment_s: float
     is_patch: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairSpectra:
+    """Spectra of predictions and references of every component, summed over each group's segments.
+
+    Attributes:
+        cross: Cross-spectrum of prediction and reference.
+        power: Spectrum of the reference.
+        predicted_power: Spectrum of the prediction.
+        chance: Sum over segments of the product of both spectra: what the square of the
+            cross-spectrum comes to if prediction and reference have nothing to do with each other.
+    """
+
+    cross: Complex[Tensor, "groups components freqs"]
+    power: Float[Tensor, "groups components freqs"]
+    predicted_power: Float[Tensor, "groups components freqs"]
+    chance: Float[Tensor, "groups components freqs"]
 
 
 def readout(
@@ -113,7 +136,7 @@ def pair_sums(
     stuffed[rows] = fit.bands.grid.per_token * centred
     segments = stretches(fit, rows, clip)
     signal = without_clip_mean(wanted, fit.bands.frames.clip, len(fit.group))
-    cross, power = cross_spectra(torch.cat([stuffed, signal], 1), segments, fit.group, fit.n_groups)
+    spectra = pair_spectra(stuffed, signal, segments, fit.group, fit.n_groups)
 
     def by_group(value: Tensor) -> Tensor:
         sums = value.new_zeros(fit.n_groups, dtype=torch.float64)
@@ -123,8 +146,10 @@ def pair_sums(
         lag_s=lag / fit.rate_hz,
         error=by_group(wanted[rows] - predicted),
         total=by_group(wanted[rows]),
-        cross=cross.sum(1),
-        power=power.sum(1),
+        cross=spectra.cross.sum(1),
+        power=spectra.power.sum(1),
+        predicted_power=spectra.predicted_power.sum(1),
+        chance=spectra.chance.sum(1),
         mod_freq_hz=segments.mod_freq_hz,
         segment_s=segments.median_s,
         is_patch=fit.is_patch,
@@ -160,21 +185,24 @@ def without_clip_mean(
     return centred
 
 
-def cross_spectra(
-    both: Float[Tensor, "rows two_components"],
+def pair_spectra(
+    predicted: Float[Tensor, "rows components"],
+    wanted: Float[Tensor, "rows components"],
     segments: Segments,
     group: Int[Tensor, " clips"],
     n_groups: int,
-) -> tuple[
-    Complex[Tensor, "groups components freqs"], Float[Tensor, "groups components freqs"]
-]:
-    """Cross-spectrum of the two halves of the columns and spectrum of the second, by group."""
-    n_freqs, k = len(segments.mod_freq_hz), both.shape[1] // 2
-    cross = torch.zeros(n_groups, k, n_freqs, dtype=torch.complex128)
-    power = torch.zeros(n_groups, k, n_freqs, dtype=torch.float64)
+) -> PairSpectra:
+    """Sum spectra and cross-spectra of prediction and reference over the segments of each group."""
+    shape = (n_groups, wanted.shape[1], len(segments.mod_freq_hz))
+    cross = torch.zeros(shape, dtype=torch.complex128)
+    power, predicted_power, chance = torch.zeros(3, *shape, dtype=torch.float64)
+    both = torch.cat([predicted, wanted], 1)
     for part, spectra in eigenspectra(both, segments, TIME_BANDWIDTH):
-        y_hat, y = spectra[:, :, :k], spectra[:, :, k:]
+        y_hat, y = spectra.sum(1).chunk(2, 1)
         owner = group[segments.clip[part]]
-        cross.index_add_(0, owner, (y_hat * y.conj()).sum(1).to(torch.complex128))
-        power.index_add_(0, owner, y.abs().square().sum(1).double())
-    return cross, power
+        there, guess = y.abs().square().double(), y_hat.abs().square().double()
+        cross.index_add_(0, owner, (y_hat * y.conj()).to(torch.complex128))
+        power.index_add_(0, owner, there)
+        predicted_power.index_add_(0, owner, guess)
+        chance.index_add_(0, owner, guess * there)
+    return PairSpectra(cross=cross, power=power, predicted_power=predicted_power, chance=chance)

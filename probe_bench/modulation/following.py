@@ -1,0 +1,85 @@
+"""Label-specific support: up to which rate a layer follows phones, energy, voicing or pitch.
+
+The same readout transfer function as for log-mel, with another track to be predicted. Where the track
+itself hardly changes there is nothing to follow: beyond `reach_hz` of its own spectrum, readings are
+censored.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probe_bench.modulation.cutoff import HIGH_HZ, power_gain, smoothing
+from probe_bench.modulation.fitting import RIDGE, Fitted, whitened
+from probe_bench.modulation.held_out import predict_held_out
+from probe_bench.modulation.readout import TIME_BANDWIDTH, Readout, pair_sums
+from probe_bench.modulation.results import Support
+from probe_bench.modulation.support import lowest_hz, support
+from probe_bench.modulation.targets import Target
+
+__all__ = ["follow", "follow_sums", "reach_hz"]
+
+_MIN_GROUPS = 3
+_LAG_COMPONENTS = 12
+_REACH = 0.99
+_CHANCE = 0.1
+
+
+def follow(fit: Fitted, target: Target, *, seed: int, n_draws: int = 1000) -> Support:
+    """Measure up to which rate a target is followed.
+
+    Args:
+        fit: Fitted readout of the layer.
+        target: Tracks on the same reference rows.
+        seed: Seed of the bootstrap over groups.
+        n_draws: Bootstrap draws.
+    """
+    reason = _refusal(fit, target)
+    if reason:
+        return Support(reason=reason)
+    sums = follow_sums(fit, target)
+    return support(sums, seed=seed, n_draws=n_draws, of=target.name, high_hz=reach_hz(sums))
+
+
+def _refusal(fit: Fitted, target: Target) -> str:
+    """Say why a target cannot be followed; empty if it can."""
+    n_groups = len(fit.group[target.known].unique())
+    if target.reason or n_groups >= _MIN_GROUPS and not target.frames.is_constant:
+        return target.reason
+    if target.frames.is_constant:
+        return f"{target.name} never changes"
+    return f"{n_groups} independent groups with {target.name}; at least {_MIN_GROUPS} are needed"
+
+
+def follow_sums(fit: Fitted, target: Target) -> Readout:
+    """Predict a target from single tokens at its own best lag, and sum over groups that have one."""
+    track, known = target.frames.values, target.known[fit.tokens.clip]
+    lag = fit.search.best(whitened(track, min(_LAG_COMPONENTS, track.shape[1])), known)
+    rows, inside = (part[:, 0] for part in fit.pairing.rows(torch.tensor([lag])))
+    used = (inside & known).nonzero()[:, 0]
+    rows, clip = rows[used], fit.tokens.clip[used]
+    fold = fit.fold[used]
+    inputs = (z[used] for z in fit.projected)
+    predicted, means = predict_held_out(inputs, track[rows], fold, ridge=RIDGE)
+    row_fold = fit.clip_fold[fit.bands.frames.clip]
+    return pair_sums(fit, predicted - means[fold], track - means[row_fold], rows, clip, lag)
+
+
+def reach_hz(sums: Readout) -> float:
+    """Return the rate up to which it can be told whether a track is followed, at most 40 Hz.
+
+    Below it lie 99 % of the power of the track's own modulations, and what of the power gain is due to
+    chance is less than a tenth of the largest gain.
+    """
+    low_hz = lowest_hz(sums.segment_s, TIME_BANDWIDTH)
+    inside = (sums.mod_freq_hz >= low_hz) & (sums.mod_freq_hz <= HIGH_HZ)
+    cross, power = sums.cross.sum(0), sums.power.sum(0).clamp(min=1e-300)
+    smooth = smoothing(sums.mod_freq_hz, low_hz)
+    gain = power_gain(cross, power, smooth)
+    # Of the square of a cross-spectrum, the share 1 - coherence of what is expected by chance.
+    coherence = cross.abs().square() / (power * sums.predicted_power.sum(0).clamp(min=1e-300))
+    chance = (1 - coherence).clamp(min=0) * sums.chance.sum(0) / power.square()
+    doubtful = chance @ smooth.weights.T > _CHANCE * gain.cummax(0).values
+    share = power[inside].cumsum(0) / power[inside].sum()
+    own_hz = float(sums.mod_freq_hz[inside][int((share < _REACH).sum())])
+    return min(HIGH_HZ, own_hz, *smooth.mod_freq_hz[doubtful][:1].tolist())
