@@ -77,6 +77,25 @@ class Fitted:
         z = (x @ axes.to(x)).unflatten(1, offset.shape) - offset.to(x)
         return z.transpose(0, 1)
 
+    @cached_property
+    def components(self) -> Float[Tensor, "rows components"]:
+        """All reference rows in the components of their fold."""
+        values = self.bands.frames.values
+        return self.in_components(values, torch.arange(len(values), device=values.device))
+
+    def in_components(
+        self, bands: Float[Tensor, "some bands"], rows: Int[Tensor, " some"]
+    ) -> Float[Tensor, "some components"]:
+        """Map bands of some rows to the unit-variance components of their fold's training rows."""
+        fold = self.clip_fold[self.bands.frames.clip[rows]]
+        return by_fold(bands, self.weights.y_mean, self.weights.axes, fold)
+
+    @cached_property
+    def predicted(self) -> Float[Tensor, "paired components"]:
+        """Held-out predictions of those components from every paired token."""
+        x, fold = self.tokens.values[self.paired], self.fold[self.paired]
+        return by_fold(x, self.weights.x_mean, self.weights.weights, fold)
+
 
 def fold_of_group(size: Float[Tensor, " groups"], n_folds: int) -> Int[Tensor, " groups"]:
     """Deal groups to folds, the largest first, each to the fold that is emptiest so far."""
@@ -133,6 +152,20 @@ def fit_readout(
         weights=cross_fit(moments, dims=n_dims, components=_COMPONENTS, ridge=RIDGE),
         is_patch=is_patch,
     )
+
+
+def by_fold(
+    frames: Float[Tensor, "frames dim"],
+    mean: Float[Tensor, "folds dim"],
+    weights: Float[Tensor, "folds dim components"],
+    fold: Int[Tensor, " frames"],
+) -> Float[Tensor, "frames components"]:
+    """Map every frame by the weights of its own fold."""
+    out = frames.new_zeros(len(frames), weights.shape[-1])
+    for k in range(len(weights)):
+        held = fold == k
+        out[held] = ((frames[held].double() - mean[k]) @ weights[k]).float()
+    return out
 
 
 def whitened(

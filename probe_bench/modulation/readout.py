@@ -105,12 +105,8 @@ def readout(
 
 def band_readout(fit: Fitted) -> Readout:
     """Return the sums of a fitted readout of the reference's components."""
-    x, y, frames = fit.tokens.values, fit.bands.frames.values, fit.bands.frames
-    predicted = _apply(
-        x[fit.paired], fit.weights.x_mean, fit.weights.weights, fit.fold[fit.paired]
-    )
-    wanted = _apply(y, fit.weights.y_mean, fit.weights.axes, fit.clip_fold[frames.clip])
-    return pair_sums(fit, predicted, wanted, fit.rows, fit.tokens.clip[fit.paired], fit.lag)
+    clip = fit.tokens.clip[fit.paired]
+    return pair_sums(fit, fit.predicted, fit.components, fit.rows, clip, fit.lag)
 
 
 def pair_sums(
@@ -154,15 +150,6 @@ def pair_sums(
         segment_s=segments.median_s,
         is_patch=fit.is_patch,
     )
-
-
-def _apply(frames: Tensor, mean: Tensor, weights: Tensor, fold: Tensor) -> Tensor:
-    """Map every frame by the weights of its own fold."""
-    out = frames.new_zeros(len(frames), weights.shape[-1])
-    for k in range(len(weights)):
-        held = fold == k
-        out[held] = ((frames[held].double() - mean[k]) @ weights[k]).float()
-    return out
 
 
 def stretches(fit: Fitted, rows: Int[Tensor, " paired"], clip: Int[Tensor, " paired"]) -> Segments:
