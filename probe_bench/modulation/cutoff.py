@@ -16,8 +16,10 @@ from torch import Tensor
 
 __all__ = [
     "HIGH_HZ",
+    "MOST_CHANCE",
     "Crossings",
     "bootstrap_weights",
+    "chance_gain",
     "crossings",
     "interval",
     "power_gain",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 HIGH_HZ = 40.0
+MOST_CHANCE = 0.1  # of the largest gain may be due to chance where a gain is told
 _PER_OCTAVE = 24  # grid points; a third of an octave is eight of them
 _THIRD = _PER_OCTAVE // 3
 
@@ -68,6 +71,22 @@ def power_gain(
     """Return the smoothed |T|² of summed cross-spectra and spectra."""
     gain = cross.abs().square() / power.square().clamp(min=1e-300)
     return gain @ smooth.weights.T
+
+
+def chance_gain(
+    cross: Complex[Tensor, "*some freqs"],
+    power: Float[Tensor, "*some freqs"],
+    predicted_power: Float[Tensor, "*some freqs"],
+    chance: Float[Tensor, "*some freqs"],
+) -> Float[Tensor, "*some freqs"]:
+    """Return how much of |T|² is due to chance.
+
+    Of an unrelated prediction, the square of the cross-spectrum is `chance`, the sum over segments of
+    the product of both spectra; of a prediction with coherence γ², the share 1 - γ² of that.
+    """
+    power = power.clamp(min=1e-300)
+    coherence = cross.abs().square() / (power * predicted_power.clamp(min=1e-300))
+    return (1 - coherence).clamp(min=0) * chance / power.square()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,7 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probe_bench.modulation.cutoff import HIGH_HZ, power_gain, smoothing
+from probe_bench.modulation.cutoff import (
+    HIGH_HZ,
+    MOST_CHANCE,
+    chance_gain,
+    power_gain,
+    smoothing,
+)
 from probe_bench.modulation.fitting import RIDGE, Fitted, whitened
 from probe_bench.modulation.held_out import predict_held_out
 from probe_bench.modulation.readout import TIME_BANDWIDTH, Readout, pair_sums
@@ -22,7 +28,6 @@ __all__ = ["follow", "follow_sums", "reach_hz"]
 _MIN_GROUPS = 3
 _LAG_COMPONENTS = 12
 _REACH = 0.99
-_CHANCE = 0.1
 
 
 def follow(fit: Fitted, target: Target, *, seed: int, n_draws: int = 1000) -> Support:
@@ -73,13 +78,13 @@ def reach_hz(sums: Readout) -> float:
     """
     low_hz = lowest_hz(sums.segment_s, TIME_BANDWIDTH)
     inside = (sums.mod_freq_hz >= low_hz) & (sums.mod_freq_hz <= HIGH_HZ)
-    cross, power = sums.cross.sum(0), sums.power.sum(0).clamp(min=1e-300)
     smooth = smoothing(sums.mod_freq_hz, low_hz)
+    cross, power, predicted_power, chance = (
+        part.sum(0) for part in (sums.cross, sums.power, sums.predicted_power, sums.chance)
+    )
     gain = power_gain(cross, power, smooth)
-    # Of the square of a cross-spectrum, the share 1 - coherence of what is expected by chance.
-    coherence = cross.abs().square() / (power * sums.predicted_power.sum(0).clamp(min=1e-300))
-    chance = (1 - coherence).clamp(min=0) * sums.chance.sum(0) / power.square()
-    doubtful = chance @ smooth.weights.T > _CHANCE * gain.cummax(0).values
+    by_chance = chance_gain(cross, power, predicted_power, chance) @ smooth.weights.T
+    doubtful = by_chance > MOST_CHANCE * gain.cummax(0).values
     share = power[inside].cumsum(0) / power[inside].sum()
     own_hz = float(sums.mod_freq_hz[inside][int((share < _REACH).sum())])
     return min(HIGH_HZ, own_hz, *smooth.mod_freq_hz[doubtful][:1].tolist())

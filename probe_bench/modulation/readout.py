@@ -29,7 +29,7 @@ __all__ = [
     "pair_spectra",
     "pair_sums",
     "readout",
-    "stretches",
+    "stuffed_spectra",
     "without_clip_mean",
 ]
 
@@ -127,12 +127,7 @@ def pair_sums(
         clip: Clip of every token used.
         lag: Lag in reference rows.
     """
-    stuffed = torch.zeros_like(wanted)
-    centred = without_clip_mean(predicted, clip, len(fit.group))
-    stuffed[rows] = fit.bands.grid.per_token * centred
-    segments = stretches(fit, rows, clip)
-    signal = without_clip_mean(wanted, fit.bands.frames.clip, len(fit.group))
-    spectra = pair_spectra(stuffed, signal, segments, fit.group, fit.n_groups)
+    spectra, segments = stuffed_spectra(fit, predicted, wanted, rows, clip)
 
     def by_group(value: Tensor) -> Tensor:
         sums = value.new_zeros(fit.n_groups, dtype=torch.float64)
@@ -152,20 +147,35 @@ def pair_sums(
     )
 
 
-def stretches(fit: Fitted, rows: Int[Tensor, " paired"], clip: Int[Tensor, " paired"]) -> Segments:
-    """Return the stretches where there is a prediction every `per_token` rows, beside reference."""
+def stuffed_spectra(
+    fit: Fitted,
+    predicted: Float[Tensor, "paired components"],
+    wanted: Float[Tensor, "rows components"],
+    rows: Int[Tensor, " paired"],
+    clip: Int[Tensor, " paired"],
+) -> tuple[PairSpectra, Segments]:
+    """Place predictions on the reference grid, zeros between them, and transform where there are any.
+
+    Arguments are those of `pair_sums`. Both sides have their clip mean subtracted, so that it does not
+    leak into the lowest frequencies.
+    """
     frames, per_token = fit.bands.frames, fit.bands.grid.per_token
+    stuffed = torch.zeros_like(wanted)
+    stuffed[rows] = per_token * without_clip_mean(predicted, clip, len(fit.group))
+    signal = without_clip_mean(wanted, frames.clip, len(fit.group))
     start = torch.zeros_like(frames.lengths).scatter_reduce_(
         0, clip, rows, "amin", include_self=False
     )
     covered = torch.bincount(clip, minlength=len(frames.lengths)) * per_token
-    return cut(start, torch.minimum(covered, frames.first + frames.lengths - start), fit.rate_hz)
+    length = torch.minimum(covered, frames.first + frames.lengths - start)
+    segments = cut(start, length, fit.rate_hz)
+    return pair_spectra(stuffed, signal, segments, fit.group, fit.n_groups), segments
 
 
 def without_clip_mean(
     values: Float[Tensor, "rows components"], clip: Int[Tensor, " rows"], n_clips: int
 ) -> Float[Tensor, "rows components"]:
-    """Subtract the mean of every clip, so that it does not leak into the lowest frequencies."""
+    """Subtract the mean of every clip."""
     total = values.new_zeros(n_clips, values.shape[1]).index_add_(0, clip, values)
     count = torch.bincount(clip, minlength=n_clips)[:, None].clamp(min=1)
     centred: Tensor = values - (total / count)[clip]

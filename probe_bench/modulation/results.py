@@ -10,6 +10,7 @@ __all__ = [
     "BandEstimate",
     "CurvePoint",
     "Estimate",
+    "Joint",
     "JointPoint",
     "LayerModulation",
     "Recovery",
@@ -122,7 +123,7 @@ class Recovery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JointPoint:
-    """Power gain for modulations at one rate in time and one scale in frequency.
+    """Power gain for ripples of one rate in time and one scale in frequency.
 
     Attributes:
         mod_freq_hz: Centre of an octave of modulation frequencies.
@@ -134,6 +135,19 @@ class JointPoint:
     mod_freq_hz: float
     scale_cyc_per_oct: float
     gain: Estimate = Estimate()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Joint:
+    """Support by rate and scale.
+
+    Attributes:
+        points: Power gain of every ripple.
+        reason: Why there is none; empty if there is one.
+    """
+
+    points: tuple[JointPoint, ...] = ()
     reason: str = ""
 
 
@@ -164,7 +178,7 @@ class LayerModulation:
         speed: How fast the features change.
         followed: Support of phones, energy, voicing and pitch, by name; empty where not asked for.
         recovery: What a readout with context recovers.
-        joint: Support by rate and scale; empty where there is none.
+        joint: Support by rate and scale.
         n_clips: Clips used.
         n_groups: Independent units among them.
         duration_s: Audio used.
@@ -178,4 +192,4 @@ class LayerModulation:
     duration_s: float
     followed: Mapping[str, Support] = field(default_factory=dict)
     recovery: Recovery = Recovery()
-    joint: tuple[JointPoint, ...] = ()
+    joint: Joint = Joint()
