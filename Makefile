@@ -24,7 +24,7 @@ wheel: .venv/ready
 	$(BIN)/python tests/wheel_guard.py
 
 tests: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "probe-bench needs Python 3.11 or newer; set PYTHON=python3.x")'

@@ -1,5 +1,6 @@
 """What a run will cost, measured on this machine just before it starts."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from probe_bench.encoder import Encoder, Layer
 from probe_bench.extract import encode_clips
 from probe_bench.jobs import Job
 from probe_bench.lineup import Contestant
+from probe_bench.parallel import shared_out, width
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.costs import FoldSizes, trained_operations
 from probe_bench.probes.units import GRID_HZ
@@ -27,9 +29,16 @@ _CLIPS = 4
 _PASSES_TIMED = 3
 
 # Rough averages of many runs; a convex solve takes between a half and twice as many passes.
-_PASSES = 300  # over the training data, per layer of a linear probe, all strengths together
+_PASSES = {"frame": 300, "clip": 900}  # over the training data, per layer of a linear probe, all
+# strengths together: clips have more of them, and weaker ones
 _CTC_PASSES = 100  # what a CTC head costs, in passes of a linear probe over its frames
-_MODULATION = 4e-4  # seconds per layer and second of audio, on a CPU core
+_SCORE_DIMS = 128  # what a score costs beyond its product, in dimensions: exponentials, sums
+# Operations of a product that take as long as an analysis takes for a number of a frame that it reads.
+_ANALYSES = {"modulation": 18_000, "geometry": 13_500}
+_MODULATION_S = 600  # of audio that modulation reads at most
+_GEOMETRY_FRAMES = 1 << 14
+_PRODUCTS_TIMED = 20
+_ROWS_TIMED = {"cpu": 2048, "cuda": 8192}  # as a solve blocks them; enough to keep a GPU busy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +111,7 @@ def _sum(one: Cost, other: Cost) -> Cost:
 
 def probing_seconds(
     jobs: Sequence[Job],
-    measured: Sequence[Corpus],
+    analyses: Sequence[tuple[str, Corpus]],
     contestants: Sequence[Contestant],
     device: torch.device,
     config: ProbeConfig,
@@ -112,31 +121,46 @@ def probing_seconds(
 
     Args:
         jobs: Tasks with their divided clips.
-        measured: Corpora of the analyses, once for each.
+        analyses: Names of analyses, with the corpora that they read.
         contestants: Every layer of each is probed.
         device: Where the probes run; its matrix products are timed.
         config: Sizes of the probes.
         diagnostics: Names.
     """
     layers = [layer for contestant in contestants for layer in contestant.layers]
-    products = sum(
+    probed = sum(
         _operations(job, fold, layer, config, diagnostics) + _trained(job, fold, layer, config)
         for job in jobs
         for fold in job.folds
         for layer in layers
     )
-    analysed_s = sum(corpus.duration_s for corpus in measured)
-    return products / _product_speed(device) + _MODULATION * len(layers) * analysed_s
+    analysed = sum(_analysed(*pair, layer) for pair in analyses for layer in layers)
+    n_pieces = len(contestants) * max(len(jobs), len({corpus.name for _, corpus in analyses}))
+    return sum(
+        operations / _product_speed(where, n_pieces)
+        for operations, where in ((probed, device), (analysed, torch.device("cpu")))
+        if operations
+    )
+
+
+def _analysed(analysis: str, corpus: Corpus, layer: Layer) -> float:
+    """Floating-point operations that an analysis of one layer is worth."""
+    if analysis == "modulation":
+        frames = float(layer.frame_rate_hz) * min(corpus.duration_s, _MODULATION_S)
+    else:
+        frames = min(corpus.duration_s * GRID_HZ / 2, _GEOMETRY_FRAMES)
+    return float(_ANALYSES[analysis] * layer.dim * frames)
 
 
 def _operations(
     job: Job, fold: Fold, layer: Layer, config: ProbeConfig, diagnostics: Sequence[str]
 ) -> float:
     """Floating-point operations of one layer's probes on one fold."""
-    n_passes = _PASSES + passes(diagnostics)
-    per_pass = 4.0 * layer.dim * len(job.classes)  # and unit: scores, then their gradient
-    if job.task.unit == "clip":
-        return n_passes * per_pass * 2 * len(fold.train)  # mean and standard deviation
+    n_passes = _PASSES[job.task.unit] + passes(diagnostics)
+    if job.task.unit == "clip":  # whose statistics are mean and standard deviation
+        per_pass = 4.0 * (2 * layer.dim + _SCORE_DIMS) * len(job.classes)
+        return n_passes * per_pass * len(fold.train)
+    per_pass = 4.0 * (layer.dim + _SCORE_DIMS) * len(job.classes)  # scores, then their gradient
     train_s = sum(job.corpus.clips[clip].duration_s for clip in fold.train)
     frames = min(GRID_HZ * train_s, config.max_train_frames or float("inf"))
     ctc_hz = min(float(layer.frame_rate_hz), config.ctc.max_frame_rate_hz)
@@ -162,10 +186,17 @@ def _trained(job: Job, fold: Fold, layer: Layer, config: ProbeConfig) -> float:
     return sum(trained_operations(measure.probe, layer, sizes) for measure in job.task.measures)
 
 
-def _product_speed(device: torch.device) -> float:
-    """Return float32 operations a second in a product as the probes make it."""
-    wide, tall = torch.randn(64, 512, device=device), torch.randn(512, 8192, device=device)
-    float((wide @ tall).sum())
-    start = time.perf_counter()
-    float((wide @ tall).sum())  # to a number: a GPU answers before it is done
-    return 2.0 * wide.numel() * tall.shape[1] / (time.perf_counter() - start)
+def _product_speed(device: torch.device, n_pieces: int) -> float:
+    """Return float32 operations a second, of all pieces done at once, in products as probes make them.
+
+    The fastest of many counts: on a busy machine most of them wait for their turn.
+    """
+    rows = _ROWS_TIMED[device.type]
+    a, b = torch.randn(64, 512, device=device), torch.randn(512, rows, device=device)
+    at_once, best_s = width(device, n_pieces), math.inf
+    with shared_out(at_once):
+        for _ in range(_PRODUCTS_TIMED):
+            start = time.perf_counter()
+            float((a @ b).sum())  # to a number: a GPU answers before it is done
+            best_s = min(best_s, time.perf_counter() - start)
+    return at_once * 2.0 * a.numel() * rows / best_s

@@ -14,7 +14,7 @@ import torch
 from probe_bench.comparison import compare
 from probe_bench.lineup import Contestant, twin_of
 from probe_bench.results import Stamp
-from probe_bench.rows import Comparison, Question
+from probe_bench.rows import Comparison, Question, logmel_beside
 from probe_bench.scoring import Score
 
 __all__ = ["Scored", "contrasts"]
@@ -104,7 +104,7 @@ def _questions(
     ]
     baselines: dict[Question, list[str]] = {
         "twin": [twin_of(subject.name) for subject in subjects],
-        "logmel": [_logmel_beside(subject, scored) for subject in subjects],
+        "logmel": [_logmel_of(subject, scored) for subject in subjects],
         "chance": ["" for _ in subjects],
     }
     for question, others in baselines.items():
@@ -126,12 +126,11 @@ def _same(score: Score, best: Score) -> bool:
     return torch.equal(score.replicates.nan_to_num(), best.replicates.nan_to_num())
 
 
-def _logmel_beside(subject: Contestant, scored: Sequence[Scored]) -> str:
-    """Name the log-mel whose frame rate is nearest to an encoder's fastest layer; `-` without one."""
-    rates = {
-        each.name: max(layer.frame_rate_hz for layer in each.contestant.layers)
-        for each in scored
-        if each.contestant and each.contestant.role == "logmel"
-    }
-    own = max(layer.frame_rate_hz for layer in subject.layers)
-    return min(rates, key=lambda name: abs(rates[name] - own), default="-")
+def _logmel_of(subject: Contestant, scored: Sequence[Scored]) -> str:
+    """Name the log-mel beside an encoder; `-` without one."""
+    logmels = [s.contestant for s in scored if s.contestant and s.contestant.role == "logmel"]
+    return logmel_beside(_fastest_hz(subject), {c.name: _fastest_hz(c) for c in logmels}) or "-"
+
+
+def _fastest_hz(contestant: Contestant) -> float:
+    return float(max(layer.frame_rate_hz for layer in contestant.layers))

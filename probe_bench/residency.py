@@ -1,5 +1,6 @@
 """Keep tensors as near to the device as a byte budget allows: GPU, then pinned host memory, then disk."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ class Residency:
 
     On a GPU the first tier is device memory and the second pinned host memory; tensors that leave
     the first move to the second, and those that leave the second are read from disk again. On a CPU
-    there is one tier.
+    there is one tier. Threads may share it.
 
     Args:
         device: Where tensors are wanted.
@@ -55,18 +56,20 @@ class Residency:
         self.device = device
         self._near = _Tier(device_bytes)
         self._far = _Tier(host_bytes if device.type == "cuda" else 0)
+        self._lock = threading.Lock()
 
     def get(self, key: Hashable, load: Callable[[], Tensor]) -> Tensor:
         """Return the tensor named `key` on the device, from `load` if it is not held."""
-        near = self._near.get(key)
-        if near is not None:
-            return near
-        far = self._far.get(key)
-        tensor = (load() if far is None else far).to(self.device, non_blocking=True)
-        for name, leaving in self._near.put(key, tensor):
-            if self._far.budget_bytes and self._far.get(name) is None:
-                self._far.put(name, leaving.cpu().pin_memory())
-        return tensor
+        with self._lock:  # a load maps a file: it takes no time that would be worth sharing
+            near = self._near.get(key)
+            if near is not None:
+                return near
+            far = self._far.get(key)
+            tensor = (load() if far is None else far).to(self.device, non_blocking=True)
+            for name, leaving in self._near.put(key, tensor):
+                if self._far.budget_bytes and self._far.get(name) is None:
+                    self._far.put(name, leaving.cpu().pin_memory())
+            return tensor
 
 
 def default_budget(device: torch.device) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from probe_bench.confusions import confusions
 from probe_bench.encoder import Layer
 from probe_bench.geometry.results import Finding
 from probe_bench.lineup import Contestant
+from probe_bench.modulation.findings import findings
 from probe_bench.modulation.results import CurvePoint, Estimate, LayerModulation
 from probe_bench.rows import Row, file_name
 from probe_bench.scoring import Predictions, Score
@@ -161,6 +162,9 @@ def modulation_rows(
         for metric, probe, points in curves:
             for point in points:
                 yield row(metric, _estimate(point), probe, f"mod_freq_hz={point.mod_freq_hz:.4g}")
+        for more in findings(layer):
+            setting = ";".join(filter(None, (more.setting, _reason(more.reason))))
+            yield row(more.metric, more.estimate, more.probe, setting)
 
 
 def geometry_rows(

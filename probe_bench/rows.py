@@ -4,7 +4,7 @@
 row depends on the clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ __all__ = [
     "Role",
     "Row",
     "file_name",
+    "logmel_beside",
     "read_beside",
     "read_comparisons",
     "read_rows",
@@ -180,6 +181,20 @@ _PUBLISHED: tuple[str, ...] = tuple(field.name for field in fields(Beside))
 def file_name(encoder: str) -> str:
     """Turn an encoder's name into one that every file system takes."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in encoder)
+
+
+def logmel_beside(frame_rate_hz: float, logmel_rates_hz: Mapping[str, float]) -> str | None:
+    """Name the log-mel that stands beside an encoder: the one of the nearest frame rate.
+
+    Args:
+        frame_rate_hz: Of the encoder's fastest layer.
+        logmel_rates_hz: Frame rate of every log-mel of the run, by name.
+
+    Returns:
+        Its name, of equally near ones the first; None if there is none.
+    """
+    rates = logmel_rates_hz
+    return min(rates, key=lambda name: abs(rates[name] - frame_rate_hz), default=None)
 
 
 def write_rows(rows: Iterable[Row], path: Path) -> None:

@@ -67,10 +67,10 @@ def run(config: RunConfig, console: Console) -> Path:
     )
     jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
     leaks = find_leaks(jobs, surveys, shop, refuse=config.refuse_leaks)
-    measured = [surveys[name].corpus for _, name in agenda.analyses]
+    analyses = [(analysis, surveys[name].corpus) for analysis, name in agenda.analyses]
     probes = ProbeConfig(max_train_frames=config.train_frames or None, scratch=shop.cache.root)
     expected_s = probing_seconds(
-        jobs, measured, contestants, shop.device, probes, agenda.diagnostics
+        jobs, analyses, contestants, shop.device, probes, agenda.diagnostics
     )
     console.print(screen.probing(expected_s))
     tests_under = degraded_tests(kinds, jobs, surveys, config.seed)

@@ -9,17 +9,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
-from probe_bench.reports.style import PAPER, Look
+from probe_bench.reports.style import NOTE_PT, PAPER, Look
 
-__all__ = ["Cell", "Entry", "Sheet", "line_style", "new_sheet", "shorten"]
+__all__ = [
+    "Cell",
+    "Entry",
+    "Sheet",
+    "evenly",
+    "line_style",
+    "name_beside",
+    "new_sheet",
+    "shorten",
+    "write_title",
+]
 
 CELL_WIDTH_IN, PLOT_HEIGHT_IN = 3.5, 1.5
-LEFT_IN, RIGHT_IN, TOP_IN = 0.5, 0.2, 0.27
+LEFT_IN, RIGHT_IN, TOP_IN = 0.53, 0.17, 0.27
+AXIS_LABEL_IN = 0.38  # from the axis: room for numbers as long as -3.25
 LEGEND_ROW_IN = 0.16
+BESIDE_IN = 0.6
+TITLE_LETTERS = 41
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +82,7 @@ def new_sheet(
     n_panels: int,
     legend: Sequence[Entry],
     *,
-    bottom_in: float = 0.6,
+    bottom_in: float = 0.44,
     plot_in: float = PLOT_HEIGHT_IN,
 ) -> Sheet:
     """Lay out empty panels, two to a row, under a legend.
@@ -94,6 +109,8 @@ def new_sheet(
         box_in = (left_in, top_in, CELL_WIDTH_IN, cell_height_in)
         axes = figure.add_axes(_inner(box_in, width_in, sheet_in, plot_in))
         axes.set_gid(f"cell-{index}")
+        shift = ScaledTranslation(-AXIS_LABEL_IN, 0, figure.dpi_scale_trans)
+        axes.yaxis.set_label_coords(0, 0.5, transform=axes.transAxes + shift)
         cells.append(Cell(axes=axes, box_pt=_points(box_in)))
     if legend:
         _draw_legend(figure, legend, legend_columns)
@@ -132,10 +149,42 @@ def _draw_legend(figure: Figure, legend: Sequence[Entry], columns: int) -> None:
     )
 
 
+def name_beside(axes: Axes, handles: Sequence[Line2D], labels: Sequence[str]) -> None:
+    """Name the lines of one panel to the right of it, where no line can run behind the names."""
+    place = axes.get_position()
+    figure = axes.get_figure(root=True)
+    narrow = BESIDE_IN / (figure.get_figwidth() if figure else CELL_WIDTH_IN)
+    axes.set_position((place.x0, place.y0, place.width - narrow, place.height))
+    axes.legend(
+        handles,
+        [shorten(label, 10) for label in labels],
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.03),
+        handlelength=1.0,
+        handletextpad=0.4,
+        labelspacing=0.25,
+        fontsize=NOTE_PT,
+    )
+
+
 def shorten(name: str, limit: int = 30) -> str:
     """Cut the middle out of a name that would not fit; the report's text has it whole."""
     half = (limit - 1) // 2
     return name if len(name) <= limit else f"{name[:half]}…{name[-half:]}"
+
+
+def evenly(count: int, limit: int) -> list[int]:
+    """Places of at most `limit` of some things, the first and the last among them.
+
+    >>> evenly(13, 4)
+    [0, 4, 8, 12]
+    """
+    return [round(place) for place in np.linspace(0, count - 1, min(count, limit)).tolist()]
+
+
+def write_title(axes: Axes, title: str) -> None:
+    """Write as much of a panel's title as its cell has room for; `Sheet.alts` has it whole."""
+    axes.set_title(shorten(title, TITLE_LETTERS))
 
 
 def line_style(look: Look) -> dict[str, Any]:
@@ -145,8 +194,8 @@ def line_style(look: Look) -> dict[str, Any]:
         "linestyle": look.linestyle,
         "linewidth": look.width,
         "marker": look.marker or None,
-        "markerfacecolor": PAPER if look.hollow else look.colour,
-        "markeredgecolor": look.colour,
-        "markeredgewidth": 0.8,
+        "markerfacecolor": PAPER if look.hollow else (look.colour, look.opacity),
+        "markeredgecolor": look.edge,
+        "markeredgewidth": look.outline or 0.8,
         "markersize": look.size,
     }

@@ -1,5 +1,6 @@
 """What is taken for what: heatmaps of the pairs that a run counted at its picked layers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from matplotlib.colors import ListedColormap, PowerNorm, to_rgb
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from probe_bench.errors import UserError
-from probe_bench.reports.canvas import Cell, Sheet, new_sheet, shorten
-from probe_bench.reports.style import COLOURS, FEW
+from probe_bench.reports.canvas import Cell, Sheet, new_sheet, shorten, write_title
+from probe_bench.reports.heatmap import PLOT_IN, draw_heatmap, name_cells, scale_entries
+from probe_bench.reports.style import FEW
 from probe_bench.reports.tables import Panel, panels, subjects
 from probe_bench.rows import file_name
 
@@ -89,16 +90,24 @@ def confusion_maps(found: Sequence[Confusions], name: str) -> Sheet | None:
         name: File name of the sheet.
     """
     several = len({each.name for each in found}) > 1
-    kept = [(each, labels) for each in found if (labels := _labels(each.pairs))]
+    labels = {panel: _labels(_together(found, panel)) for panel in {each.panel for each in found}}
+    kept = [each for each in found if labels[each.panel]]
     if not kept:
         return None
-    sheet = new_sheet(name, len(kept), [], bottom_in=0.62, plot_in=2.55)
-    for (each, labels), cell in zip(kept, sheet.cells, strict=True):
+    # Most confusions are rare, so the depth of blue is the root of the share.
+    scale = scale_entries({f"{share} %": math.sqrt(share / 100) for share in (1, 10, 25, 50, 100)})
+    sheet = new_sheet(name, len(kept), scale, bottom_in=0.62, plot_in=PLOT_IN)
+    for each, cell in zip(kept, sheet.cells, strict=True):
         of = f" · {shorten(each.name, 18)}" if several else ""
         title = f"{each.panel.task} · {each.panel.corpus} · {each.panel.probe}{of}"
-        cell.axes.set_title(title)
-        sheet.alts.append((f"{title} · {each.name}", _draw(cell, each.pairs, labels)))
+        write_title(cell.axes, title)
+        sheet.alts.append((f"{title} · {each.name}", _draw(cell, each.pairs, labels[each.panel])))
     return sheet
+
+
+def _together(found: Sequence[Confusions], panel: Panel) -> pd.DataFrame:
+    """Pairs of all encoders in one panel, so that their maps have one order of labels."""
+    return pd.concat([each.pairs for each in found if each.panel == panel])
 
 
 def _labels(pairs: pd.DataFrame) -> list[str]:
@@ -130,32 +139,14 @@ def _shares(
 
 def _draw(cell: Cell, pairs: pd.DataFrame, labels: list[str]) -> str:
     """Fill one panel and say in words what is in it."""
-    axes, strings = (
-        cell.axes,
-        bool((pairs["reference"] == "").any() or (pairs["hypothesis"] == "").any()),
-    )
+    axes = cell.axes
+    strings = bool((pairs["reference"] == "").any() or (pairs["hypothesis"] == "").any())
     ends = [""] if strings else []
     shares = _shares(pairs, [*labels, *ends], [*labels, *ends])
-    colours = ListedColormap([(*to_rgb(COLOURS[0]), alpha) for alpha in np.linspace(0, 1, 64)])
-    mesh = axes.pcolormesh(
-        np.ma.masked_less(shares, 5e-3), cmap=colours, norm=PowerNorm(0.5, vmin=0, vmax=1)
-    )
-    axes.set_aspect("equal", anchor="W")
-    axes.invert_yaxis()
-    axes.grid(visible=False)
-    places = np.arange(len(shares)) + 0.5
-    size = 7 if len(shares) <= 12 else 4.8
-    names = [shorten(label, 9) for label in labels]
-    axes.set_xticks(places, [*names, *([_DELETED] if strings else [])], rotation=90, fontsize=size)
-    axes.set_yticks(places, [*names, *([_INSERTED] if strings else [])], fontsize=size)
-    axes.tick_params(length=0, pad=1.5)
+    draw_heatmap(axes, np.sqrt(shares))
+    inserted, deleted = ([_INSERTED], [_DELETED]) if strings else ([], [])
+    name_cells(axes, [*labels, *inserted], [*labels, *deleted], _MOST_LABELS + 1)
     axes.set_xlabel("a label (row) taken for another (column)")
-    bar = axes.figure.colorbar(
-        mesh, cax=axes.inset_axes((1.03, 0.0, 0.035, 1.0)), ticks=[0, 0.1, 0.25, 0.5, 1]
-    )
-    bar.ax.set_yticklabels(["0", "10", "25", "50", "100 %"], fontsize=5.5)
-    bar.ax.tick_params(length=1.5, pad=1)
-    bar.outline.set_visible(False)
     return _describe(shares, labels)
 
 

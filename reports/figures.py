@@ -1,18 +1,26 @@
 """Per-layer figures: what the tasks read from every layer, and how fast a layer can follow."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
-from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet
-from probe_bench.reports.layer_axis import draw_layer_axis
-from probe_bench.reports.metrics import MetricText, Score, metric_text
-from probe_bench.reports.style import CHANCE, FEW, INK, LOGMEL, PAPER, TWINS, Look, looks
+from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet, write_title
+from probe_bench.reports.curves import (
+    Series,
+    draw_chance,
+    draw_line,
+    drawn_series,
+    legend_entries,
+    looks_here,
+    name_axis,
+    numbers_of,
+)
+from probe_bench.reports.layer_axis import axis_height_in, draw_layer_axis
+from probe_bench.reports.metrics import MetricText, metric_text
+from probe_bench.reports.style import ALIKE, FEW, PICKED, Look
 from probe_bench.reports.tables import (
     Panel,
     best,
@@ -21,18 +29,9 @@ from probe_bench.reports.tables import (
     score_of,
     subjects,
     told_of,
-    twin_name,
 )
 
-__all__ = [
-    "draw_chance",
-    "draw_series",
-    "legend_entries",
-    "logmel_look",
-    "logmel_names",
-    "looks_here",
-    "task_curves",
-]
+__all__ = ["task_curves"]
 
 
 def task_curves(
@@ -55,83 +54,47 @@ def task_curves(
     panels = [panel for panel in panels if subjects(panel.of(table))]
     if not panels:
         return None
-    sheet = new_sheet(name, len(panels), legend_entries(table))
+    marks = _mark_entries(table, panels, tests)
+    room_in = axis_height_in(table, [panel.of(table) for panel in panels])
+    legend = [*legend_entries(table), *marks]
+    sheet = new_sheet(name, len(panels), legend, bottom_in=room_in)
     for panel, cell in zip(panels, sheet.cells, strict=True):
         title = f"{panel.task} · {panel.corpus}" + (f" · {panel.probe}" if by_probe else "")
-        cell.axes.set_title(title)
+        write_title(cell.axes, title)
         sheet.alts.append((title, _draw_task(cell, panel, table, tests)))
     return sheet
 
 
-def legend_entries(table: pd.DataFrame) -> list[Entry]:
-    """Encoders with their twins, then the baselines that there are."""
-    styles = looks(subjects(table))
+def _mark_entries(
+    table: pd.DataFrame, panels: Sequence[Panel], tests: pd.DataFrame | None
+) -> list[Entry]:
+    """What outlined marks mean, where any are drawn."""
+    pairs = [(panel, panel.of(table), name) for panel in panels for name in subjects(table)]
     entries = []
-    for name, look in styles.items():
-        entries.append(Entry(label=name, look=look))
-        twin = twin_name(table, name)
-        if twin is not None and len(styles) <= FEW:
-            entries.append(Entry(label=twin, look=look.twin))
-    roles = set(table["role"])
-    if "random" in roles and len(styles) > FEW:
-        entries.append(Entry(label="random twins", look=TWINS))
-    if "logmel" in roles:
-        several = len(logmel_names(table)) > 1
-        label = "log-mel, its encoder's colour" if several else "log-mel"
-        entries.append(Entry(label=label, look=LOGMEL))
-    if "chance" in roles:
-        entries.append(Entry(label="chance", look=CHANCE))
+    if any(best(rows, name) for _, rows, name in pairs):
+        entries.append(Entry(label="picked on validation", look=PICKED))
+    few = len(subjects(table)) <= FEW
+    if few and any(told_of(tests, panel, rows, name).alike for panel, rows, name in pairs):
+        entries.append(Entry(label="cannot be told from it", look=ALIKE))
     return entries
-
-
-def looks_here(table: pd.DataFrame, rows: pd.DataFrame) -> Mapping[str, Look]:
-    """Looks of the encoders that have rows here."""
-    here = set(rows["name"])
-    return {name: look for name, look in looks(subjects(table)).items() if name in here}
-
-
-def logmel_names(rows: pd.DataFrame) -> list[str]:
-    """Display names of the log-mel baselines."""
-    return [str(name) for name in rows.loc[rows["role"] == "logmel", "name"].unique()]
-
-
-def logmel_look(rows: pd.DataFrame, name: str, shown: Mapping[str, Look]) -> Look:
-    """Give log-mel the colour of the only encoder of its frame rate, if there are several log-mels."""
-    rate_hz = layer_rows(rows, name)["frame_rate_hz"].max()
-    owners = [
-        look
-        for own, look in shown.items()
-        if layer_rows(rows, own)["frame_rate_hz"].max() == rate_hz
-    ]
-    several = len(logmel_names(rows)) > 1
-    return replace(LOGMEL, colour=owners[0].colour) if several and len(owners) == 1 else LOGMEL
 
 
 def _draw_task(cell: Cell, panel: Panel, table: pd.DataFrame, tests: pd.DataFrame | None) -> str:
     """Fill one panel and say in words what is in it."""
     axes, rows, text = cell.axes, panel.of(table), metric_text(panel.metric)
     shown = looks_here(table, rows)
-    few = len(subjects(table)) <= FEW
-    for name in logmel_names(rows):
-        _draw_level(axes, rows, name, logmel_look(rows, name, shown), text)
-    for name, look in shown.items():
-        twin = twin_name(rows, name)
-        if twin is not None:
-            thin = look.twin if few else TWINS
-            draw_series(axes, rows, twin, thin, text, band=False)
-    for name, look in shown.items():
-        draw_series(axes, rows, name, look, text, band=few)
-        if few:
-            _outline_alike(axes, rows, name, look, text, told_of(tests, panel, rows, name).alike)
-        _ring_chosen(axes, rows, name, look, text)
+    for series in drawn_series(table, rows):
+        _draw_series(axes, rows, series, text)
+        if series.role == "subject":
+            alike = told_of(tests, panel, rows, series.name).alike if series.band else ()
+            _mark_layers(axes, rows, series, text, alike)
     _widen(axes, text)
     draw_chance(axes, chance_score(table, panel), text)
     draw_layer_axis(axes, rows, shown)
     if all(layer_rows(rows, name).empty for name in shown):
         axes.set_xticks([])
         axes.set_xlabel("all layers together")
-    axes.set_ylabel(text.axis)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    name_axis(axes, text)
     return _describe(rows, list(shown), text)
 
 
@@ -144,88 +107,44 @@ def _widen(axes: Axes, text: MetricText) -> None:
         axes.set_ylim(top - least, top)
 
 
-def draw_chance(axes: Axes, chance: Score | None, text: MetricText) -> None:
-    """Draw the level of guessing, or say where it is if it would squeeze the curves."""
-    if chance is None:
-        return
-    level = chance.value * text.scale
-    low, high = axes.get_ylim()
-    if low - (high - low) / 2 <= level <= high + (high - low) / 2:
-        axes.axhline(level, **line_style(CHANCE))
-        return
-    below = level < low
-    axes.annotate(
-        f"{'↓' if below else '↑'} chance {text.full(replace(chance, low=math.nan, high=math.nan))}",
-        (1, 0 if below else 1),
-        xycoords="axes fraction",
-        xytext=(0, 2 if below else -2),
-        textcoords="offset points",
-        ha="right",
-        va="bottom" if below else "top",
-        fontsize=6.5,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 0.5},
-    )
+def _draw_series(axes: Axes, rows: pd.DataFrame, series: Series, text: MetricText) -> None:
+    """Draw one line over its layers; one with a single layer, or one score of all, becomes a level."""
+    mine = layer_rows(rows, series.name).dropna(subset=["value"])
+    if len(mine) > 1:
+        draw_line(axes, mine["place"], numbers_of(mine, text), series.look, band=series.band)
+    else:
+        _draw_level(axes, rows, series, text)
 
 
-def draw_series(
-    axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText, *, band: bool
-) -> None:
-    """Draw one encoder over its layers; one with a single layer, or one score of all, becomes a level."""
-    mine = layer_rows(rows, name).dropna(subset=["value", "depth"])
-    if len(mine) <= 1:
-        _draw_level(axes, rows, name, look, text)
-        return
-    depths, values, lows, highs = _columns(mine, text)
-    if band:
-        axes.fill_between(depths, lows, highs, color=look.colour, alpha=0.13, linewidth=0)
-        for edge in (lows, highs):
-            axes.plot(depths, edge, color=look.colour, alpha=0.5, linewidth=0.5)
-    axes.plot(depths, values, **line_style(look))
-
-
-def _columns(mine: pd.DataFrame, text: MetricText) -> tuple[np.ndarray, ...]:
-    depths = mine["depth"].to_numpy(float)
-    numbers = mine[["value", "ci_low", "ci_high"]].to_numpy(float) * text.scale
-    return depths, numbers[:, 0], numbers[:, 1], numbers[:, 2]
-
-
-def _draw_level(axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText) -> None:
+def _draw_level(axes: Axes, rows: pd.DataFrame, series: Series, text: MetricText) -> None:
     """Draw an encoder of one layer, or one score of all layers, as a line with its interval."""
-    result = best(rows, name)
+    result = best(rows, series.name)
     if result is None or not result[1].measured:
         return
     score = result[1]
-    if np.isfinite(score.low) and np.isfinite(score.high):
+    if series.band and np.isfinite(score.low) and np.isfinite(score.high):
         ends = (score.low * text.scale, score.high * text.scale)
-        axes.axhspan(*ends, color=look.colour, alpha=0.1, linewidth=0)
-    axes.axhline(score.value * text.scale, **{**line_style(look), "marker": None})
+        axes.axhspan(*ends, color=series.look.colour, alpha=0.13, linewidth=0)
+    axes.axhline(score.value * text.scale, **{**line_style(series.look), "marker": None})
 
 
-def _ring_chosen(axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText) -> None:
-    """Ring the layer that was picked on validation data and draw its interval."""
-    result = best(rows, name)
-    mine = layer_rows(rows, name)
-    mine = mine[mine["layer"] == result[0]] if result else mine.iloc[:0]
-    if mine.empty:
-        return
-    depths, values, lows, highs = _columns(mine, text)
-    axes.vlines(depths, lows, highs, color=look.colour, linewidth=1.1)
-    axes.plot(
-        depths, values, marker=look.marker, markersize=look.size + 2.8, markerfacecolor=look.colour,
-        markeredgecolor=INK, markeredgewidth=1.0,
-    )  # fmt: skip
-
-
-def _outline_alike(
-    axes: Axes, rows: pd.DataFrame, name: str, look: Look, text: MetricText, alike: Sequence[str]
+def _mark_layers(
+    axes: Axes, rows: pd.DataFrame, series: Series, text: MetricText, alike: Sequence[str]
 ) -> None:
-    """Outline the layers that a paired test cannot tell from the picked one."""
-    mine = layer_rows(rows, name)
-    depths, values, _, _ = _columns(mine[mine["layer"].isin(alike)], text)
-    axes.plot(
-        depths, values, linestyle="", marker=look.marker, markersize=look.size,
-        markerfacecolor=look.colour, markeredgecolor=INK, markeredgewidth=0.8,
-    )  # fmt: skip
+    """Outline the picked layer, with its interval, and the layers that a test cannot tell from it."""
+    mine, result = layer_rows(rows, series.name), best(rows, series.name)
+    _mark(axes, mine[mine["layer"].isin(alike)], series.look, ALIKE, text)
+    picked = mine[mine["layer"] == (result[0] if result else None)]
+    for place, (_, low, high) in zip(picked["place"], numbers_of(picked, text), strict=True):
+        axes.vlines(place, low, high, color=series.look.colour, linewidth=1.1)
+    _mark(axes, picked, series.look, PICKED, text)
+
+
+def _mark(axes: Axes, mine: pd.DataFrame, look: Look, mark: Look, text: MetricText) -> None:
+    """Draw some layers once more as a legend's mark has them, in an encoder's colour and shape."""
+    grown = mark.size - ALIKE.size
+    outlined = replace(mark, colour=look.colour, marker=look.marker, size=look.size + grown)
+    axes.plot(mine["place"], numbers_of(mine, text)[:, 0], **line_style(outlined))
 
 
 def _describe(rows: pd.DataFrame, names: Sequence[str], text: MetricText) -> str:

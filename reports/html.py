@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -13,7 +14,8 @@ from probe_bench.folders import make_folder
 from probe_bench.reports.canvas import Sheet
 from probe_bench.reports.confusions import confusion_maps, read_confusions
 from probe_bench.reports.figures import task_curves
-from probe_bench.reports.geometry import geometry_curves, likeness
+from probe_bench.reports.geometry import geometry_curves
+from probe_bench.reports.likeness import likeness
 from probe_bench.reports.meaning import MEANING, meaning_sheets
 from probe_bench.reports.modulation import cutoff_curves, spectra
 from probe_bench.reports.record import FILTERS, Record, read_record
@@ -21,6 +23,7 @@ from probe_bench.reports.robustness import degradation_curves, robustness_groups
 from probe_bench.reports.style import FEW, house_style
 from probe_bench.reports.svg import inline_panels, save_sheet, swatch
 from probe_bench.reports.tables import (
+    corpora,
     degraded,
     distinct,
     headline_panels,
@@ -29,7 +32,13 @@ from probe_bench.reports.tables import (
     panels,
     subjects,
 )
-from probe_bench.reports.views import COLUMNS, filters, headline_groups, table_rows
+from probe_bench.reports.views import (
+    COLUMNS,
+    filters,
+    headline_groups,
+    speed_groups,
+    table_rows,
+)
 from probe_bench.reports.weights import weight_curves
 from probe_bench.reports.wording import findings
 
@@ -121,6 +130,7 @@ def _page(
 ) -> str:
     names = subjects(table)
     rows, n_points = table_rows(shown)
+    headlines = headline_groups(table, tests) + speed_groups(table)
     return (
         _environment()
         .get_template("report.html.jinja")
@@ -128,22 +138,40 @@ def _page(
             title=f"probe-bench: {', '.join(names)}" if names else "probe-bench",
             css=_asset("report.css"),
             script=_asset("report.js"),
+            heard=_heard(names),
+            corpora=_corpora(table, records),
             n_subjects=len(names),
             few=len(names) <= FEW,
             findings=findings(table, tests),
-            headlines=headline_groups(table, tests),
+            headlines=headlines,
+            mixed=any(line.mixed for group in headlines for line in group.lines),
             tested=not tests.empty,
             robustness=robustness_groups(table, tests),
             n_degraded=int(degraded(shown).sum()),
             sheets=plates,
+            speed=any(role in plates for role in ("cutoff", "gain", "speed")),
             meaning=any(role in plates for role in MEANING),
-            columns=COLUMNS,
+            geometry=any(role in plates for role in ("geometry", "likeness")),
+            headings=[(column.label, column.classes) for column in COLUMNS],
             filters=filters(rows),
             rows=rows,
             n_points=n_points,
             records=records,
         )
     )
+
+
+def _heard(names: Sequence[str]) -> str:
+    """Subject and verb of the page's heading."""
+    if 1 <= len(names) <= 2:
+        return f"{' and '.join(names)} {'hears' if len(names) == 1 else 'hear'}"
+    return "these encoders hear" if names else "was heard"
+
+
+def _corpora(table: pd.DataFrame, records: Sequence[Record]) -> list[Mapping[str, Any]]:
+    """What was heard: every corpus of the rows, with its size where a record has it."""
+    sizes = {str(c.get("name")): c for r in records for c in r.content.get("corpora", ())}
+    return [{"name": name, **sizes.get(name, {})} for name in corpora(table)]
 
 
 def _environment() -> jinja2.Environment:

@@ -5,23 +5,25 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
-from probe_bench.reports.canvas import Cell, Sheet, line_style, new_sheet
-from probe_bench.reports.figures import (
+from probe_bench.reports.canvas import Cell, Sheet, line_style, new_sheet, write_title
+from probe_bench.reports.curves import (
+    draw_line,
+    drawn_series,
     legend_entries,
-    logmel_look,
-    logmel_names,
     looks_here,
-    task_curves,
+    name_axis,
+    numbers_of,
 )
-from probe_bench.reports.metrics import CODED, LOCATED, MetricText, metric_text
-from probe_bench.reports.style import CHANCE, FEW, GRID, PAPER, TWINS, Look
+from probe_bench.reports.figures import task_curves
+from probe_bench.reports.metrics import CODED, LOCATED, MetricText, metric_text, thousands
+from probe_bench.reports.settings import setting_number
+from probe_bench.reports.style import CHANCE, FEW, GRID, NOTE_PT, PAPER, Look
 from probe_bench.reports.tables import (
     Panel,
     distinct_panels,
     score_of,
-    setting_number,
     subjects,
     twin_name,
 )
@@ -91,10 +93,10 @@ def _curves_by_size(table: pd.DataFrame, key: str, label: str, name: str) -> She
     if not panels:
         return None
     entries = [entry for entry in legend_entries(table) if entry.look != CHANCE]
-    sheet = new_sheet(name, len(panels), entries, bottom_in=0.42)
+    sheet = new_sheet(name, len(panels), entries)
     for panel, cell in zip(panels, sheet.cells, strict=True):
         title = f"{panel.task} · {panel.corpus}"
-        cell.axes.set_title(title)
+        write_title(cell.axes, title)
         sheet.alts.append((title, _draw_curves(cell, panel.of(table), table, panel, key, label)))
     return sheet
 
@@ -104,31 +106,15 @@ def _draw_curves(
 ) -> str:
     """Fill one panel and say in words what is in it."""
     axes, text, said = cell.axes, metric_text(panel.metric), []
-    few = len(subjects(table)) <= FEW
-    for name, look, band in _series(rows, few=few):
-        curve = _picked_curve(rows, name, key)
+    for series in drawn_series(table, rows):
+        curve = _picked_curve(rows, series.name, key)
         if curve.empty:
             continue
-        numbers = curve[["value", "ci_low", "ci_high"]].to_numpy(float) * text.scale
-        x = curve[key].to_numpy(float)
-        if band:
-            axes.fill_between(x, numbers[:, 1], numbers[:, 2], color=look.colour, alpha=0.13, lw=0)
-        axes.plot(x, numbers[:, 0], **line_style(look))
+        draw_line(axes, curve[key], numbers_of(curve, text), series.look, band=series.band)
         ends = [f"{text.full(score_of(row))} at {row[key]:g}" for _, row in curve.iterrows()]
-        said.append(f"{name} at {curve['layer'].iloc[0]}: from {ends[0]} to {ends[-1]}")
+        said.append(f"{series.name} at {curve['layer'].iloc[0]}: from {ends[0]} to {ends[-1]}")
     _finish_sizes(axes, rows, key, label, text)
     return f"{text.axis} by {label}. " + "; ".join(said) + "."
-
-
-def _series(rows: pd.DataFrame, *, few: bool) -> list[tuple[str, Look, bool]]:
-    """Everything that is drawn, baselines first, with its look and whether it has a band."""
-    shown = looks_here(rows, rows)
-    found = [(name, logmel_look(rows, name, shown), False) for name in logmel_names(rows)]
-    for name, look in shown.items():
-        twin = twin_name(rows, name)
-        if twin is not None:
-            found.append((twin, look.twin if few else TWINS, False))
-    return found + [(name, look, few) for name, look in shown.items()]
 
 
 def _picked_curve(rows: pd.DataFrame, name: str, key: str) -> pd.DataFrame:
@@ -143,11 +129,10 @@ def _finish_sizes(axes: Axes, rows: pd.DataFrame, key: str, label: str, text: Me
     sizes = sorted({setting_number(setting, key) for setting in rows["setting"]} - {np.nan})
     sizes = [size for size in sizes if np.isfinite(size)]
     axes.set_xticks(_apart(sizes))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: thousands(round(size))))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
-    axes.set_ylabel(text.axis)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    name_axis(axes, text)
 
 
 def _apart(sizes: Sequence[float], factor: float = 1.6) -> list[float]:
@@ -167,9 +152,9 @@ def _location(table: pd.DataFrame, name: str) -> Sheet | None:
     places = rows[["task", "corpus"]].drop_duplicates().itertuples(index=False, name=None)
     order = {place: index for index, place in enumerate(places)}
     entries = [e for e in legend_entries(rows) if e.look != CHANCE]
-    sheet = new_sheet(name, len(_LOCATED), entries, bottom_in=0.42)
+    sheet = new_sheet(name, len(_LOCATED), entries)
     for (metric, title), cell in zip(_LOCATED.items(), sheet.cells, strict=True):
-        cell.axes.set_title(title)
+        write_title(cell.axes, title)
         said = _draw_locations(cell.axes, rows[rows["metric"] == metric], table, order)
         sheet.alts.append((title, said))
     return sheet
@@ -213,7 +198,7 @@ def _finish_locations(axes: Axes, order: Mapping[tuple[str, str], int]) -> None:
             xytext=(3, -2),
             textcoords="offset points",
             va="top",
-            fontsize=6.5,
+            fontsize=NOTE_PT,
             bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 0.5},
         )
         if place:

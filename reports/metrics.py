@@ -13,6 +13,8 @@ __all__ = [
     "is_curve",
     "is_diagnostic",
     "metric_text",
+    "signed",
+    "thousands",
 ]
 
 CODED = ("code_length_bits", "compression")
@@ -79,23 +81,25 @@ class MetricText:
         """Write the value alone, with as many digits as its interval supports."""
         if not score.measured:
             return "not measurable"
-        text = f"{score.value * self.scale:.{self._decimals(score)}f}"
+        text = signed(f"{score.value * self.scale:.{self._decimals(score)}f}")
         return f"{self.censored_sign} {text}" if score.censored else text
 
     def interval(self, score: Score) -> str:
-        """Write the interval as `[low, high]`; empty where there is none.
+        """Write the interval as `[low, high]`; empty where there is none, or it adds nothing.
 
         An end that lies beyond what could be measured is written as 0 or ∞.
         """
         ends = (score.low, score.high)
-        if not score.measured or not any(math.isfinite(end) for end in ends):
+        if not score.measured or not any(map(math.isfinite, ends)) or score.low == score.high:
+            return ""
+        if score.censored and score.value in ends:
             return ""
         decimals = self._decimals(score)
         low, high = (
             f"{end * self.scale:.{decimals}f}" if math.isfinite(end) else beyond
             for end, beyond in zip(ends, ("0", "∞"), strict=True)
         )
-        return f"[{low}, {high}]"
+        return signed(f"[{low}, {high}]")
 
     def full(self, score: Score) -> str:
         """Write value, unit and interval."""
@@ -114,6 +118,20 @@ class MetricText:
         return (
             min(3, max(0, digits - 1 - math.floor(math.log10(magnitude)))) if magnitude > 0 else 1
         )
+
+
+def signed(text: str) -> str:
+    """Write numbers with a minus sign, as the figures do, and not with a hyphen."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def thousands(number: int) -> str:
+    """Write a whole number with thin spaces between thousands.
+
+    >>> thousands(12047)
+    '12\u202f047'
+    """
+    return f"{number:,}".replace(",", "\u202f")
 
 
 def _share(label: str, short: str = "", *, lower_is_better: bool = False) -> MetricText:

@@ -7,19 +7,28 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from probe_bench.reports.canvas import Cell, Entry, Sheet, line_style, new_sheet
-from probe_bench.reports.figures import legend_entries, logmel_look, logmel_names, looks_here
-from probe_bench.reports.layer_axis import draw_layer_axis
+from probe_bench.reports.canvas import (
+    Cell,
+    Entry,
+    Sheet,
+    evenly,
+    line_style,
+    name_beside,
+    new_sheet,
+    write_title,
+)
+from probe_bench.reports.curves import drawn_series, legend_entries, logmel_names, looks_here
+from probe_bench.reports.layer_axis import axis_height_in, draw_layer_axis
 from probe_bench.reports.metrics import metric_text
-from probe_bench.reports.style import CHANCE, FEW, LOGMEL, TWINS, Look, depth_colours
+from probe_bench.reports.style import CHANCE, FEW, LOGMEL, NOTE_PT, Look, depth_colours
 from probe_bench.reports.tables import (
     ANALYSIS,
+    SPEED,
     corpora,
     layer_rows,
     score_of,
     spectrum,
     subjects,
-    twin_name,
 )
 
 __all__ = ["cutoff_curves", "spectra"]
@@ -32,13 +41,14 @@ NYQUIST = Look(colour="#7b7d85", dashes=(4.0, 1.0, 1.0, 1.0), width=0.9)
 
 def cutoff_curves(table: pd.DataFrame, name: str) -> Sheet | None:
     """Draw the support cutoff against layer, one panel a corpus; None if there is nothing."""
-    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == "support_hz")]
+    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == SPEED)]
     places = [corpus for corpus in corpora(rows) if subjects(rows[rows["corpus"] == corpus])]
     if not places:
         return None
     legend = [entry for entry in legend_entries(table) if entry.look != CHANCE]
     legend.append(Entry(label="half the frame rate", look=NYQUIST))
-    sheet = new_sheet(name, len(places), legend)
+    room_in = axis_height_in(table, [rows[rows["corpus"] == corpus] for corpus in places])
+    sheet = new_sheet(name, len(places), legend, bottom_in=room_in)
     for corpus, cell in zip(places, sheet.cells, strict=True):
         sheet.alts.append(_draw_cutoffs(cell, corpus, rows[rows["corpus"] == corpus], table))
     return sheet
@@ -51,21 +61,22 @@ def _draw_cutoffs(
     few = len(subjects(table)) <= FEW
     axes.set_yscale("log", base=2)
     _draw_nyquist(axes, rows)
-    for name in logmel_names(rows):
-        _draw_control(axes, rows, name, logmel_look(rows, name, shown))
-    twins = {name: twin_name(rows, name) for name in shown}
-    series = [(twin, shown[name].twin if few else TWINS) for name, twin in twins.items() if twin]
-    series += list(shown.items())
-    for index, (name, look) in enumerate(series):
-        shift = (index - (len(series) - 1) / 2) * 0.008 if few else 0.0
-        _draw_cutoff(axes, layer_rows(rows, name), look, shift, intervals=few)
+    drawn = list(drawn_series(table, rows))
+    curves = [series for series in drawn if series.role != "logmel"]
+    for series in drawn:
+        mine = layer_rows(rows, series.name)
+        if series.role == "logmel":
+            _draw_control(axes, mine, series.look)
+        else:
+            shift = (curves.index(series) - (len(curves) - 1) / 2) * 0.008 if few else 0.0
+            _draw_cutoff(axes, mine, series.look, shift, intervals=few)
     low, high = axes.get_ylim() if rows["value"].notna().any() else (HZ_TICKS[0], HZ_TICKS[-1])
     axes.set_ylim(low / 1.3, high * 1.1)
     _hz_axis(axes, "y")
     draw_layer_axis(axes, rows, shown)
     axes.set_ylabel(f"support cutoff, {HALF_POWER} (Hz)")
     title = f"support cutoff · {corpus}"
-    axes.set_title(title)
+    write_title(axes, title)
     return title, _describe(rows, list(shown))
 
 
@@ -73,25 +84,25 @@ def _draw_cutoff(
     axes: Axes, mine: pd.DataFrame, look: Look, shift: float, *, intervals: bool
 ) -> None:
     """Points with intervals; arrows where only a lower limit is known, crosses where nothing is."""
+    mine = mine.assign(place=mine["place"] + shift)
     measured = mine.dropna(subset=["value"])
-    depths = measured["depth"].to_numpy(float) + shift
-    values = measured["value"].to_numpy(float)
-    axes.plot(depths, values, **line_style(look))
-    lows, highs = measured["ci_low"].fillna(measured["value"]), measured["ci_high"]
+    places, values = measured["place"], measured["value"]
+    axes.plot(places, values, **line_style(look))
+    lows, highs = measured["ci_low"].fillna(values), measured["ci_high"]
     if intervals:
-        axes.vlines(depths, lows, highs.fillna(measured["value"]), color=look.colour, linewidth=1)
+        axes.vlines(places, lows, highs.fillna(values), color=look.colour, linewidth=1)
     # An interval that has a lower end alone, or a censored value, goes on beyond the measurement.
     beyond = measured["censored"] | (highs.isna() & measured["ci_low"].notna())
-    for depth, value in zip(depths[beyond], values[beyond], strict=True):
+    for place, value in zip(places[beyond], values[beyond], strict=True):
         axes.annotate(
-            "", (depth, value * 1.35), (depth, value),
+            "", (place, value * 1.35), (place, value),
             arrowprops={"arrowstyle": "-|>", "color": look.colour, "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
-    missing = mine.loc[mine["value"].isna(), "depth"].to_numpy(float) + shift
-    floor = np.full(len(missing), 0.04)
+    missing = mine.loc[mine["value"].isna(), "place"]
     axes.plot(
-        missing, floor, "x", transform=axes.get_xaxis_transform(), color=look.colour, markersize=5
-    )
+        missing, np.full(len(missing), 0.04), "x", transform=axes.get_xaxis_transform(),
+        color=look.colour, markersize=5,
+    )  # fmt: skip
 
 
 def _draw_nyquist(axes: Axes, rows: pd.DataFrame) -> None:
@@ -101,24 +112,23 @@ def _draw_nyquist(axes: Axes, rows: pd.DataFrame) -> None:
         axes.axhline(float(rate_hz) / 2, **line_style(NYQUIST))
 
 
-def _draw_control(axes: Axes, rows: pd.DataFrame, name: str, look: Look) -> None:
+def _draw_control(axes: Axes, mine: pd.DataFrame, look: Look) -> None:
     """The cutoff of log-mel itself: what the measurement can see at most."""
-    mine = layer_rows(rows, name).dropna(subset=["value"])
+    mine = mine.dropna(subset=["value"])
     if mine.empty:
         return
     score = score_of(mine.iloc[0])
-    if np.isfinite(score.low) and np.isfinite(score.high):
-        axes.axhspan(score.low, score.high, color=look.colour, alpha=0.13, linewidth=0)
     axes.axhline(score.value, **line_style(look))
     if score.censored:
         axes.annotate(
             f"log-mel {metric_text('support_hz').number(score)} Hz", (1, score.value),
-            xytext=(0, -2), textcoords="offset points", ha="right", va="top", fontsize=6.5,
+            xycoords=axes.get_yaxis_transform(), xytext=(0, -2), textcoords="offset points",
+            ha="right", va="top", fontsize=NOTE_PT,
         )  # fmt: skip
 
 
 def _describe(rows: pd.DataFrame, names: Sequence[str]) -> str:
-    text, parts = metric_text("support_hz"), []
+    text, parts = metric_text(SPEED), []
     for name in names:
         mine = layer_rows(rows, name)
         cutoffs = [f"{row['layer']} {text.full(score_of(row))}" for _, row in mine.iterrows()]
@@ -140,7 +150,7 @@ def spectra(table: pd.DataFrame, metric: str, name: str) -> Sheet | None:
     if metric == "support_gain":
         legend.append(Entry(label=f"half power ({HALF_POWER})", look=CHANCE))
     legend.append(Entry(label="half the frame rate", look=NYQUIST))
-    sheet = new_sheet(name, len(pairs), legend, bottom_in=0.42)
+    sheet = new_sheet(name, len(pairs), legend)
     for (encoder, corpus), cell in zip(pairs, sheet.cells, strict=True):
         here = rows[rows["corpus"] == corpus]
         sheet.alts.append(_draw_spectra(cell.axes, here, metric, encoder, corpus))
@@ -153,7 +163,7 @@ def _draw_spectra(
     layers = layer_rows(rows, encoder)
     names = [str(layer) for layer in layers["layer"]]
     handles = {}
-    for layer, colour in zip(names, depth_colours(list(layers["depth"])), strict=True):
+    for layer, colour in zip(names, depth_colours(list(layers["place"])), strict=True):
         curve = spectrum(rows, metric, encoder, layer)
         (handles[layer],) = axes.plot(
             curve["mod_freq_hz"], curve["value"], color=colour, linewidth=1.3
@@ -164,10 +174,10 @@ def _draw_spectra(
                 curve = spectrum(rows, metric, control, str(row["layer"]))
                 axes.plot(curve["mod_freq_hz"], curve["value"], **line_style(LOGMEL))
     _finish_spectra(axes, metric, layers)
-    labels = _evenly(names, LINES_IN_LEGEND)
-    axes.legend([handles[label] for label in labels], labels, loc="best", handlelength=1.6)
+    labels = [names[place] for place in evenly(len(names), LINES_IN_LEGEND)]
+    name_beside(axes, [handles[label] for label in labels], labels)
     title = f"{encoder} · {corpus}"
-    axes.set_title(title)
+    write_title(axes, title)
     return title, f"{metric_text(metric).label} by modulation frequency, layers {', '.join(names)}."
 
 
@@ -185,7 +195,7 @@ def _finish_spectra(axes: Axes, metric: str, layers: pd.DataFrame) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda level, _: f"{level:g}"))
-        axes.set_ylabel("power density (1/Hz)", labelpad=0)
+        axes.set_ylabel("power density (1/Hz)")
     for rate_hz in sorted(layers["frame_rate_hz"].dropna().unique()):
         if rate_hz / 2 <= axes.get_xlim()[1] * 1.5:
             axes.axvline(float(rate_hz) / 2, **line_style(NYQUIST))
@@ -198,11 +208,3 @@ def _hz_axis(axes: Axes, which: str) -> None:
     axis.set_ticks([hz for hz in HZ_TICKS if low <= hz <= high])
     axis.set_major_formatter(FuncFormatter(lambda hz, _: f"{hz:g}"))
     axis.set_minor_locator(NullLocator())
-
-
-def _evenly(names: Sequence[str], limit: int) -> list[str]:
-    """Pick at most `limit` names, the first and the last among them."""
-    if len(names) <= limit:
-        return list(names)
-    places = np.linspace(0, len(names) - 1, limit).round().astype(int)
-    return [names[place] for place in places]

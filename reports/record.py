@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from probe_bench.errors import UserError
+from probe_bench.reports.metrics import metric_text, thousands
 
 __all__ = ["FILTERS", "Record", "read_record"]
 
@@ -33,7 +34,8 @@ class Record:
     @property
     def command(self) -> str:
         """Command line that makes the run again; empty where it is not known."""
-        return shlex.join(str(word) for word in self.content.get("command", ()))
+        words = [str(word) for word in self.content.get("command", ())]
+        return shlex.join([*(PurePath(word).name for word in words[:1]), *words[1:]])
 
     @property
     def settings(self) -> dict[str, str]:
@@ -94,8 +96,14 @@ def _bytes(count: Any) -> str:
 
 
 def _count(number: Any) -> str:
-    """Write a whole number with thin spaces between thousands."""
-    return f"{number:,}".replace(",", "\u202f") if isinstance(number, int) else ""
+    """Write a whole number; nothing if there is none."""
+    return thousands(number) if isinstance(number, int) else ""
+
+
+def _metric(name: Any) -> str:
+    """Write the name of a metric as figures and tables do."""
+    text = metric_text(str(name))
+    return text.short or text.label
 
 
 def _rate(rate: Any) -> str:
@@ -106,9 +114,18 @@ def _rate(rate: Any) -> str:
         return str(rate)
 
 
+def _folds(counts: Any) -> str:
+    """Write how many of something every fold has: one number, or the least and the most."""
+    known = sorted({int(count) for count in counts}) if isinstance(counts, list) else [counts]
+    ends = [_count(count) for count in (known[:1] + known[1:][-1:])]
+    return "\N{EN DASH}".join(ends)
+
+
 FILTERS: Mapping[str, Callable[[Any], str]] = {
     "bytes": _bytes,
     "duration": _duration,
+    "folds": _folds,
+    "metric": _metric,
     "rate": _rate,
     "thousands": _count,
 }

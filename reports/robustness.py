@@ -6,18 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
-from probe_bench.reports.canvas import Cell, Sheet, line_style, new_sheet
-from probe_bench.reports.figures import (
+from probe_bench.reports.canvas import Cell, Sheet, new_sheet, write_title
+from probe_bench.reports.curves import (
+    Series,
     draw_chance,
+    draw_line,
+    drawn_series,
     legend_entries,
-    logmel_look,
-    logmel_names,
     looks_here,
+    name_axis,
+    numbers_of,
 )
-from probe_bench.reports.metrics import MetricText, metric_text
-from probe_bench.reports.style import FEW, GRID, TWINS, Look
+from probe_bench.reports.metrics import MetricText, metric_text, signed
+from probe_bench.reports.style import GRID
 from probe_bench.reports.tables import (
     BEST,
     DEGRADED,
@@ -27,8 +29,6 @@ from probe_bench.reports.tables import (
     degraded,
     headline_panels,
     score_of,
-    subjects,
-    twin_name,
 )
 from probe_bench.reports.views import HeadlineGroup, HeadlineLine, headline_groups
 
@@ -50,7 +50,6 @@ class RobustnessGroup:
 
     Attributes:
         kind: Kind of degradation.
-        severities: Severities with their unit, as text.
         area: Mean scores over the severities, beside those of the baselines.
         shares: What is left of each encoder's clean score above chance, in the order of `area.lines`;
             None where the clean score cannot be told from chance.
@@ -58,7 +57,6 @@ class RobustnessGroup:
     """
 
     kind: str
-    severities: str
     area: HeadlineGroup
     shares: Sequence[HeadlineLine | None]
     clean: Sequence[str]
@@ -74,10 +72,10 @@ def degradation_curves(table: pd.DataFrame, name: str) -> Sheet | None:
     drawn = [(panel, kind) for panel in headline_panels(table) for kind in _kinds(panel.of(table))]
     if not drawn:
         return None
-    sheet = new_sheet(name, len(drawn), legend_entries(table), bottom_in=0.5)
+    sheet = new_sheet(name, len(drawn), legend_entries(table))
     for (panel, kind), cell in zip(drawn, sheet.cells, strict=True):
         title = f"{panel.task} · {panel.corpus} · {kind}"
-        cell.axes.set_title(title)
+        write_title(cell.axes, title)
         sheet.alts.append((title, _draw(cell, panel, kind, table)))
     return sheet
 
@@ -95,7 +93,6 @@ def robustness_groups(
             found += [
                 RobustnessGroup(
                     kind=kind,
-                    severities=_severities(rows, kind),
                     area=area,
                     shares=[by_name.get(line.name) for line in area.lines],
                     clean=[_clean(rows, line.name, panel.metric) for line in area.lines],
@@ -145,11 +142,6 @@ def _points(rows: pd.DataFrame, kind: str, name: str) -> pd.DataFrame:
     return mine.assign(axis=last[0], severity=last[2])
 
 
-def _severities(rows: pd.DataFrame, kind: str) -> str:
-    points = _points(rows, kind, _names(rows, kind)[0])
-    return f"{_axis(points)}: {', '.join(points['severity'])}"
-
-
 def _names(rows: pd.DataFrame, kind: str) -> list[str]:
     """Encoders that heard this kind."""
     return [str(n) for n in rows.loc[rows["split"] == f"{DEGRADED}{kind}", "name"].unique()]
@@ -163,53 +155,29 @@ def _axis(points: pd.DataFrame) -> str:
 def _draw(cell: Cell, panel: Panel, kind: str, table: pd.DataFrame) -> str:
     """Fill one panel and say in words what is in it."""
     axes, rows, text = cell.axes, panel.of(table), metric_text(panel.metric)
-    shown = looks_here(table, rows)
-    few = len(subjects(table)) <= FEW
-    for name in logmel_names(rows):
-        _draw_curve(axes, rows, kind, name, logmel_look(rows, name, shown), text, band=False)
-    for name, look in shown.items():
-        twin = twin_name(rows, name)
-        if twin is not None:
-            _draw_curve(axes, rows, kind, twin, look.twin if few else TWINS, text, band=False)
-    for name, look in shown.items():
-        _draw_curve(axes, rows, kind, name, look, text, band=few)
+    for series in drawn_series(table, rows):
+        _draw_curve(axes, rows, kind, series, text)
     draw_chance(axes, chance_score(table, panel), text)
     points = _points(rows, kind, _names(rows, kind)[0])
     axes.axvline(_FIRST / 2, color=GRID, linewidth=0.6)
     places = [0.0, *(_FIRST + k for k in range(len(points)))]
-    axes.set_xticks(places, ["clean", *points["severity"]])
+    axes.set_xticks(places, ["clean", *map(signed, points["severity"])])
     axes.set_xlim(-0.3, places[-1] + 0.3)
     axes.set_xlabel(f"{_axis(points)}, severe to the right")
-    axes.set_ylabel(text.axis)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    return _describe(rows, kind, list(shown), text)
+    name_axis(axes, text)
+    return _describe(rows, kind, list(looks_here(table, rows)), text)
 
 
 def _draw_curve(
-    axes: Axes,
-    rows: pd.DataFrame,
-    kind: str,
-    name: str,
-    look: Look,
-    text: MetricText,
-    *,
-    band: bool,
+    axes: Axes, rows: pd.DataFrame, kind: str, series: Series, text: MetricText
 ) -> None:
-    """Draw one encoder from clean to severe."""
-    points, clean = _points(rows, kind, name), best(rows, name)
+    """Draw one encoder or baseline from clean to severe."""
+    points, clean = _points(rows, kind, series.name), best(rows, series.name)
     if points.empty or clean is None:
         return
-    scores = [clean[1], *(score_of(row) for _, row in points.iterrows())]
+    numbers = np.vstack([numbers_of(clean[2].to_frame().T, text), numbers_of(points, text)])
     places = np.array([0.0, *(_FIRST + k for k in range(len(points)))])
-    values, lows, highs = (
-        np.array([getattr(score, end) for score in scores]) * text.scale
-        for end in ("value", "low", "high")
-    )
-    if band:
-        axes.fill_between(places, lows, highs, color=look.colour, alpha=0.13, linewidth=0)
-        for edge in (lows, highs):
-            axes.plot(places, edge, color=look.colour, alpha=0.5, linewidth=0.5)
-    axes.plot(places, values, **line_style(look))
+    draw_line(axes, places, numbers, series.look, band=series.band)
 
 
 def _describe(rows: pd.DataFrame, kind: str, names: Sequence[str], text: MetricText) -> str:

@@ -13,12 +13,16 @@ import matplotlib as mpl
 import seaborn as sns
 
 __all__ = [
+    "ALIKE",
     "CHANCE",
+    "COLOURS",
     "FEW",
     "GRID",
     "INK",
     "LOGMEL",
+    "NOTE_PT",
     "PAPER",
+    "PICKED",
     "TWINS",
     "Look",
     "depth_colours",
@@ -76,6 +80,9 @@ RC: Mapping[str, object] = {
 }
 
 
+NOTE_PT = 6.5
+"""Size of the smallest text: names and notes inside a panel."""
+
 FEW = 4
 """Up to so many encoders are drawn with bands, each with its own twin; more would only blur."""
 
@@ -88,9 +95,11 @@ class Look:
         colour: Line and marker, `#rrggbb`.
         marker: Matplotlib marker; empty for none.
         dashes: On and off lengths in line widths; empty for a solid line.
-        width: Line width in points.
+        width: Line width in points; 0 for no line.
         size: Marker size in points.
         hollow: Whether the markers are empty.
+        outline: Width in points of an outline of ink around the markers; 0 for none.
+        opacity: Of the markers' filling.
     """
 
     colour: str
@@ -99,11 +108,20 @@ class Look:
     width: float = 1.6
     size: float = 4.2
     hollow: bool = False
+    outline: float = 0.0
+    opacity: float = 1.0
 
     @property
     def linestyle(self) -> str | tuple[float, tuple[float, ...]]:
         """The dashes as matplotlib takes them."""
+        if not self.width:
+            return ""
         return (0.0, self.dashes) if self.dashes else "-"
+
+    @property
+    def edge(self) -> str:
+        """Colour around the markers."""
+        return INK if self.outline else self.colour
 
     @property
     def twin(self) -> "Look":
@@ -114,6 +132,8 @@ class Look:
 LOGMEL = Look(colour="#7b7d85", dashes=(5.0, 2.0), width=1.1)
 TWINS = Look(colour="#9a9ca4", dashes=(1.0, 1.6), width=0.8)
 CHANCE = Look(colour="#7b7d85", dashes=(1.0, 2.0), width=0.9)
+PICKED = Look(colour="#9a9ca4", marker="o", width=0.0, size=7.0, outline=1.0)
+ALIKE = Look(colour="#9a9ca4", marker="o", width=0.0, outline=0.8)
 
 
 def house_style() -> AbstractContextManager[None]:
@@ -136,10 +156,11 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     }
 
 
-def depth_colours(depths: Sequence[float]) -> list[tuple[float, float, float]]:
-    """Colours from blue (input) to amber (last layer), rising in lightness.
+def depth_colours(places: Sequence[float]) -> list[tuple[float, float, float]]:
+    """Colours from blue (first layer) to amber (last one), rising in lightness.
 
     Both ends can be seen on white and on black; in grey, deeper is lighter.
     """
     blend = sns.blend_palette(("#235391", "#2f8c95", "#86a94f", "#e3a138"), as_cmap=True)
-    return [blend(depth)[:3] for depth in depths]
+    low, high = min(places, default=0.0), max(places, default=1.0)
+    return [blend((place - low) / ((high - low) or 1.0))[:3] for place in places]

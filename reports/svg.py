@@ -136,23 +136,30 @@ def _value(key: str, text: str, prefix: str) -> str:
 def swatch(look: Look) -> str:
     """Draw a sample of a look for a legend in the page."""
     element = ET.Element("svg", {"class": "swatch", "viewBox": "0 0 34 12", "aria-hidden": "true"})
-    line = {"x1": "1", "y1": "6", "x2": "33", "y2": "6", "stroke": look.colour}
-    dashes = " ".join(f"{length * look.width:g}" for length in look.dashes)
-    dashed = {"stroke-dasharray": dashes} if dashes else {}
-    ET.SubElement(element, "line", {**line, "stroke-width": f"{look.width:g}", **dashed})
+    if look.width:
+        line = {"x1": "1", "y1": "6", "x2": "33", "y2": "6", "stroke": look.colour}
+        dashes = " ".join(f"{length * look.width:g}" for length in look.dashes)
+        dashed = {"stroke-dasharray": dashes} if dashes else {}
+        ET.SubElement(element, "line", {**line, "stroke-width": f"{look.width:g}", **dashed})
     if look.marker:
         fill = "var(--paper)" if look.hollow else look.colour
-        path = {"d": _outline(look.marker), "fill": fill, "stroke": look.colour}
+        edge = THEME.get(look.edge, look.edge)
+        path = {
+            "d": _outline(look.marker, look.size),
+            "fill": fill,
+            "fill-opacity": f"{look.opacity:g}",
+            "stroke": edge,
+        }
         ET.SubElement(element, "path", path)
     return ET.tostring(element, encoding="unicode", short_empty_elements=False)
 
 
-def _outline(marker: str) -> str:
-    """Path of a marker, seven units wide, in the middle of a swatch."""
+def _outline(marker: str, size_pt: float) -> str:
+    """Path of a marker in the middle of a swatch, of which a point is 1.6 units."""
     style = MarkerStyle(marker)
     path = style.get_path().transformed(style.get_transform())
     corners = [
-        np.asarray(polygon, float) * (7, -7) + (17, 6)
+        np.asarray(polygon, float) * (1.6 * size_pt, -1.6 * size_pt) + (17, 6)
         for polygon in path.to_polygons(closed_only=False)
     ]
     return " ".join(

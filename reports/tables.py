@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from probe_bench.errors import UserError
 from probe_bench.reports.comparisons import Told, told
 from probe_bench.reports.metrics import Score, is_diagnostic
-from probe_bench.rows import COLUMNS, read_comparisons, read_rows
+from probe_bench.reports.settings import setting_number, setting_text
+from probe_bench.rows import COLUMNS, logmel_beside, read_comparisons, read_rows
 
 __all__ = [
     "ANALYSIS",
@@ -21,6 +23,7 @@ __all__ = [
     "GEOMETRY",
     "PAIRS",
     "SPECTRA",
+    "SPEED",
     "TWIN_PREFIX",
     "WEIGHT",
     "Headline",
@@ -36,11 +39,10 @@ __all__ = [
     "join_comparisons",
     "join_runs",
     "layer_rows",
+    "logmel_rows",
     "name_series",
     "panels",
     "score_of",
-    "setting_number",
-    "setting_text",
     "spectrum",
     "subjects",
     "told_of",
@@ -53,6 +55,7 @@ BEST = "best"
 DEGRADED = "test+"
 TWIN_PREFIX = "random:"
 WEIGHT = "layer_weight"
+SPEED = "support_hz"
 SPECTRA = ("support_gain", "speed_psd")
 PAIRS = ("cka", "svcca", "pwcca")
 
@@ -81,7 +84,8 @@ class Headline:
     Attributes:
         name: Encoder as displayed.
         panel: What was measured.
-        layer: Layer picked; empty where none was.
+        layer: Layer picked, by most folds; empty where none was.
+        mixed: Whether other folds picked others.
         score: Its score on the test part.
         baselines: Scores of `random`, `logmel` and `chance`, where there are any.
         told: What paired tests say about it.
@@ -93,6 +97,7 @@ class Headline:
     panel: Panel
     layer: str
     score: Score
+    mixed: bool = False
     baselines: Mapping[str, Score] = field(default_factory=dict)
     told: Told = field(default_factory=Told)
     n: int = 0
@@ -207,14 +212,38 @@ def headline_panels(table: pd.DataFrame) -> list[Panel]:
 
 
 def layer_rows(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Test rows of one encoder in one panel, one a layer, ordered by depth."""
+    """Test rows of one encoder in one panel, one a layer, from the input up.
+
+    Returns:
+        The rows with the column `place`: where a figure draws them, the depth with layers that share
+        one drawn apart.
+    """
     mine = rows[(rows["name"] == name) & (rows["layer"] != BEST) & _tested(rows)]
-    mine = mine.sort_values("chosen", ascending=False, kind="stable")
-    return mine.drop_duplicates("layer").sort_values("depth", kind="stable")
+    mine = mine.sort_values("chosen", ascending=False, kind="stable").drop_duplicates("layer")
+    mine = mine.sort_index(kind="stable").sort_values("depth", kind="stable")
+    return mine.assign(place=_apart(mine["depth"].to_numpy(float)))
+
+
+def _apart(depths: Float[np.ndarray, " layers"]) -> Float[np.ndarray, " layers"]:
+    """Draw layers of one depth apart by a block: `cnn` before the input, `out_norm` behind the last.
+
+    >>> _apart(np.array([0, 0, 0.5, 1, 1])).tolist()
+    [-0.5, 0.0, 0.5, 1.0, 1.5]
+    """
+    known = np.unique(depths[np.isfinite(depths)])
+    step = 1 / max(1, len(known) - 1)
+    places = depths.copy()
+    for depth in known:
+        (tied,) = np.nonzero(depths == depth)
+        places[tied] += step * (np.arange(len(tied)) - (len(tied) - 1) * (depth == known[0]))
+    return places
 
 
 def best(rows: pd.DataFrame, name: str) -> tuple[str, Score, pd.Series] | None:
-    """Layer picked on validation data, its score and its row; None where none was picked."""
+    """Layer picked on validation data, its score and its row; None where none was picked.
+
+    Where folds picked different layers, it is that of most folds, and the score that of each fold's own.
+    """
     mine = rows[(rows["name"] == name) & _tested(rows)]
     layers = layer_rows(rows, name)
     picked = layers[layers["chosen"]]
@@ -224,7 +253,7 @@ def best(rows: pd.DataFrame, name: str) -> tuple[str, Score, pd.Series] | None:
     layer = str(picked["layer"].iloc[0]) if len(picked) == 1 else ""
     if not named.empty:
         row = named.iloc[0]
-        return setting_text(str(row["setting"]), "layer") or layer, score_of(row), row
+        return layer or setting_text(str(row["setting"]), "layer"), score_of(row), row
     return (layer, score_of(picked.iloc[0]), picked.iloc[0]) if len(picked) == 1 else None
 
 
@@ -248,6 +277,7 @@ def headlines(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[He
                         panel=panel,
                         layer=layer,
                         score=score,
+                        mixed=_mixed(str(row["setting"])),
                         baselines=_baselines(table, panel, row),
                         told=told_of(tests, panel, rows, name),
                         n=int(row["n"]),
@@ -255,6 +285,11 @@ def headlines(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[He
                     )
                 )
     return found
+
+
+def _mixed(setting: str) -> bool:
+    """Say whether folds picked different layers."""
+    return len({setting_text(fold, "layer") for fold in setting.split("|")} - {""}) > 1
 
 
 def told_of(tests: pd.DataFrame | None, panel: Panel, rows: pd.DataFrame, name: str) -> Told:
@@ -281,9 +316,7 @@ def _baselines(table: pd.DataFrame, panel: Panel, row: pd.Series) -> dict[str, S
     rows = rows[rows["run"] == row["run"]]
     found = {}
     twin = rows[(rows["role"] == "random") & (rows["encoder"] == f"{TWIN_PREFIX}{row['encoder']}")]
-    logmel = rows[rows["role"] == "logmel"]
-    mine_at_hz = rows.loc[rows["encoder"] == row["encoder"], "frame_rate_hz"].max()
-    for role, mine in (("random", twin), ("logmel", _nearest_rate(logmel, mine_at_hz))):
+    for role, mine in (("random", twin), ("logmel", logmel_rows(rows, str(row["name"])))):
         result = best(mine, str(mine["name"].iloc[0])) if len(mine) else None
         if result is not None:
             found[role] = result[1]
@@ -291,14 +324,16 @@ def _baselines(table: pd.DataFrame, panel: Panel, row: pd.Series) -> dict[str, S
     return found if chance is None else {**found, "chance": chance}
 
 
-def _nearest_rate(logmel: pd.DataFrame, frame_rate_hz: float) -> pd.DataFrame:
-    """Rows of the log-mel whose frame rate is nearest to an encoder's."""
-    distance = (logmel["frame_rate_hz"] - frame_rate_hz).abs()
-    if distance.isna().all():
-        return logmel
-    nearest = logmel["name"].iloc[int(np.nanargmin(distance))]
-    rows: pd.DataFrame = logmel[logmel["name"] == nearest]
-    return rows
+def logmel_rows(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Rows of the log-mel that stands beside an encoder in one panel."""
+    logmel = rows[rows["role"] == "logmel"]
+    fastest_hz = rows.groupby("name", sort=False)["frame_rate_hz"].max().astype(float)
+    known = fastest_hz[fastest_hz.index.isin(logmel["name"])].dropna()
+    beside = logmel_beside(
+        fastest_hz.get(name, math.nan), {str(key): float(hz) for key, hz in known.items()}
+    )
+    mine: pd.DataFrame = logmel if beside is None else logmel[logmel["name"] == beside]
+    return mine
 
 
 def chance_score(table: pd.DataFrame, panel: Panel) -> Score | None:
@@ -339,25 +374,6 @@ def score_of(row: Mapping[Any, Any] | pd.Series) -> Score:
         high=float(row["ci_high"]),
         censored=bool(row["censored"]),
     )
-
-
-def setting_number(setting: str, key: str) -> float:
-    """Number behind `key=` in a `setting` cell; NaN where it is not there.
-
-    >>> setting_number("l2=0.01;mod_freq_hz=4", "mod_freq_hz")
-    4.0
-    """
-    for pair in setting.split(";"):
-        name, _, value = pair.partition("=")
-        if name == key:
-            return float(value)
-    return math.nan
-
-
-def setting_text(setting: str, key: str) -> str:
-    """Text behind `key=` in a `setting` cell; empty if it is not there."""
-    pairs = dict(pair.partition("=")[::2] for pair in setting.split(";"))
-    return pairs.get(key, "")
 
 
 def _tested(rows: pd.DataFrame) -> pd.Series:

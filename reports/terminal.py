@@ -10,7 +10,7 @@ from rich.text import Text
 
 from probe_bench.reports.comparisons import basis
 from probe_bench.reports.metrics import metric_text
-from probe_bench.reports.tables import ANALYSIS, GEOMETRY, name_series, subjects
+from probe_bench.reports.tables import ANALYSIS, GEOMETRY, SPEED, name_series, subjects
 from probe_bench.reports.views import Baseline, HeadlineGroup, headline_groups
 from probe_bench.reports.wording import cutoff_span
 
@@ -89,7 +89,7 @@ def _baseline(cell: Baseline | None) -> Text:
 
 def _cutoffs(table: pd.DataFrame) -> Table:
     """Support cutoffs of the first and the last layer of every encoder."""
-    text = metric_text("support_hz")
+    text = metric_text(SPEED)
     grid = Table(
         title="Support cutoff (Hz): how fast a layer can follow",
         title_justify="left",

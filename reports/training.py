@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from probe_bench.errors import UserError
-from probe_bench.reports.canvas import Entry, Sheet, new_sheet
+from probe_bench.reports.canvas import Entry, Sheet, evenly, new_sheet
 from probe_bench.reports.metrics import metric_text
 from probe_bench.reports.step_axis import (
     draw_steps,
@@ -264,8 +264,8 @@ def _draw_probes(axes: Axes, rows: pd.DataFrame, panel: Panel) -> None:
         for step, part in rows.groupby("step")
     }
     layers = next(iter(by_step.values()))
-    colours = depth_colours(list(layers["depth"]))
-    kept = _evenly(len(layers), _LAYERS_IN_LEGEND)
+    colours = depth_colours(list(layers["place"]))
+    kept = evenly(len(layers), _LAYERS_IN_LEGEND)
     for place, (layer, colour) in enumerate(zip(layers.index, colours, strict=True)):
         values = [part["value"].get(layer, np.nan) * text.scale for part in by_step.values()]
         axes.plot(
@@ -274,8 +274,3 @@ def _draw_probes(axes: Axes, rows: pd.DataFrame, panel: Panel) -> None:
         )  # fmt: skip
     axes.set_ylabel(text.axis)
     axes.legend(loc="best", handlelength=1.4, ncols=2, borderpad=0.2, labelspacing=0.25)
-
-
-def _evenly(count: int, limit: int) -> set[int]:
-    """Places of at most `limit` of some things, the first and the last among them."""
-    return set(np.linspace(0, count - 1, min(count, limit)).round().astype(int).tolist())

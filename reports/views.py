@@ -7,17 +7,24 @@ from typing import Any
 
 import pandas as pd
 
-from probe_bench.reports.metrics import MetricText, is_curve, metric_text
+from probe_bench.reports.metrics import MetricText, Score, is_curve, metric_text, thousands
 from probe_bench.reports.tables import (
+    ANALYSIS,
     BEST,
     PAIRS,
     SPECTRA,
+    SPEED,
     Headline,
+    corpora,
     degraded,
     headlines,
+    layer_rows,
+    logmel_rows,
     score_of,
+    subjects,
+    twin_name,
 )
-from probe_bench.reports.wording import Verdict, verdict
+from probe_bench.reports.wording import BASELINES, SIGNS, Verdict, verdict_on
 
 __all__ = [
     "COLUMNS",
@@ -26,12 +33,12 @@ __all__ = [
     "Filter",
     "HeadlineGroup",
     "TableRow",
+    "counted",
     "filters",
     "headline_groups",
+    "speed_groups",
     "table_rows",
 ]
-
-SIGNS: dict[Verdict, str] = {"beats": "▲", "cannot be told from": "≈", "is below": "▼"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,10 +89,16 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeadlineLine:
-    """One encoder's result on one task; `among_best` unless another encoder was found better."""
+    """One encoder's result on one task.
+
+    `mixed` says that only most folds picked this layer; `alike` are the layers that cannot be told
+    from the picked one; `among_best` unless another encoder was found better.
+    """
 
     name: str
     layer: str
+    mixed: bool
+    alike: tuple[str, ...]
     value: str
     interval: str
     baselines: list[Baseline | None]
@@ -100,12 +113,13 @@ class HeadlineGroup:
     corpus: str
     probe: str
     metric: str
+    n: str
     lines: list[HeadlineLine]
 
 
 COLUMNS = (
     Column(label="Task", filtered=True),
-    Column(label="Metric", filtered=True),
+    Column(label="Metric", classes="wrap", filtered=True),
     Column(label="Encoder", filtered=True),
     Column(label="Layer"),
     Column(label="Value", classes="number"),
@@ -133,9 +147,59 @@ def headline_groups(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> l
             corpus=corpus,
             probe=found[0].panel.probe,
             metric=metric_text(found[0].panel.metric).axis,
+            n=counted(found[0].n, found[0].n_groups),
             lines=[_line(headline) for headline in found],
         )
         for (task, corpus), found in groups.items()
+    ]
+
+
+def speed_groups(table: pd.DataFrame) -> list[HeadlineGroup]:
+    """Support cutoffs of the last layers by corpus, beside those of twin and log-mel."""
+    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == SPEED)]
+    groups = []
+    for corpus in corpora(rows):
+        here = rows[rows["corpus"] == corpus]
+        lines = [line for name in subjects(here) for line in _speed_lines(here, name)]
+        counts = here.loc[here["role"] == "subject", ["n", "n_groups"]].iloc[:1]
+        for n, n_groups in counts.itertuples(index=False, name=None) if lines else ():
+            groups.append(
+                HeadlineGroup(
+                    task="how fast",
+                    corpus=corpus,
+                    probe="linear readout",
+                    metric=metric_text(SPEED).axis,
+                    n=counted(int(n), int(n_groups)),
+                    lines=lines,
+                )
+            )
+    return groups
+
+
+def _speed_lines(rows: pd.DataFrame, name: str) -> list[HeadlineLine]:
+    """One encoder's cutoff at its last layer that could be measured; none if no layer could."""
+    mine = layer_rows(rows, name).dropna(subset=["value"]).tail(1)
+    twin, beside = twin_name(rows, name), logmel_rows(rows, name)
+    same = layer_rows(rows, twin or "")
+    others = {"random": same[same["layer"].isin(mine["layer"])], "logmel": beside}
+    text = metric_text(SPEED)
+    return [
+        HeadlineLine(
+            name=name,
+            layer=str(row["layer"]),
+            mixed=False,
+            alike=(),
+            value=text.number(score_of(row)),
+            interval=text.interval(score_of(row)),
+            baselines=[
+                _shown(score_of(others[role].iloc[0]), role, text)
+                if role in others and len(others[role])
+                else None
+                for role in BASELINES
+            ],
+            among_best=False,
+        )
+        for _, row in mine.iterrows()
     ]
 
 
@@ -144,9 +208,11 @@ def _line(headline: Headline) -> HeadlineLine:
     return HeadlineLine(
         name=headline.name,
         layer=headline.layer,
+        alike=tuple(layer for layer in headline.told.alike if layer != headline.layer),
+        mixed=headline.mixed,
         value=text.number(headline.score),
         interval=text.interval(headline.score),
-        baselines=[_baseline(headline, role, text) for role in ("random", "logmel", "chance")],
+        baselines=[_baseline(headline, role, text) for role in BASELINES],
         among_best=headline.told.among_best is not False,
     )
 
@@ -155,15 +221,25 @@ def _baseline(headline: Headline, role: str, text: MetricText) -> Baseline | Non
     score = headline.baselines.get(role)
     if score is None:
         return None
-    found = verdict(headline.score, score, headline.panel.metric, headline.told.p.get(role))
-    label = {"random": "random twin", "logmel": "log-mel", "chance": "chance"}[role]
+    return _shown(score, role, text, headline.name, verdict_on(headline, role))
+
+
+def _shown(
+    score: Score, role: str, text: MetricText, name: str = "", found: Verdict | None = None
+) -> Baseline:
+    label = BASELINES[role]
     return Baseline(
         label=label,
         value=text.number(score),
         interval=text.interval(score),
-        verdict=f"{headline.name} {found} {label}" if found else "",
+        verdict=f"{name} {found} {label}" if found else "",
         sign=SIGNS[found] if found else "",
     )
+
+
+def counted(n: int, n_groups: int) -> str:
+    """Write how many units were scored, and how many of them are independent."""
+    return f"n = {thousands(n)} in {thousands(n_groups)} groups" if n else ""
 
 
 def table_rows(table: pd.DataFrame) -> tuple[list[TableRow], int]:
@@ -190,7 +266,7 @@ def _table_row(record: Mapping[Hashable, Any]) -> TableRow:
     unit = f" {text.unit}" if text.unit and score.measured else ""
     cells = [
         Cell(text=str(record["task"])),
-        Cell(text=text.short or text.label),
+        Cell(text=text.short or text.label, classes="wrap"),
         Cell(text=str(record["name"])),
         Cell(text=str(record["layer"]), key=_key(record["depth"])),
         Cell(text=text.number(score) + unit, classes="number", key=_key(score.value)),

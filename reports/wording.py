@@ -1,6 +1,6 @@
-"""Results in plain words: verdicts against baselines and the sentences of the summary."""
+"""Results in plain words: verdicts against baselines, and what they come to for every encoder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,37 +8,60 @@ import pandas as pd
 
 from probe_bench.reports.comparisons import LEVEL
 from probe_bench.reports.metrics import Score, metric_text
-from probe_bench.reports.tables import ANALYSIS, Headline, headlines, layer_rows, score_of, subjects
+from probe_bench.reports.tables import (
+    ANALYSIS,
+    SPEED,
+    Headline,
+    headlines,
+    layer_rows,
+    score_of,
+    subjects,
+)
 
 __all__ = [
+    "BASELINES",
+    "SIGNS",
+    "Against",
     "Finding",
     "Verdict",
-    "cutoff_sentence",
     "cutoff_span",
     "findings",
     "verdict",
+    "verdict_on",
 ]
 
 Verdict = Literal["beats", "cannot be told from", "is below"]
 
-BASELINES = {"random": "its random twin", "logmel": "log-mel"}
+SIGNS: Mapping[Verdict, str] = {"beats": "▲", "cannot be told from": "≈", "is below": "▼"}
+BASELINES = {"random": "random twin", "logmel": "log-mel", "chance": "chance"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Against:
+    """The tasks on which one verdict was found against one baseline."""
+
+    verdict: Verdict
+    tasks: Sequence[str]
+
+    @property
+    def sign(self) -> str:
+        """The verdict as the page shows it."""
+        return SIGNS[self.verdict]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """What the rows show about one encoder, in words.
+    """What the rows show about one encoder.
 
     Attributes:
         name: Encoder as displayed.
-        verdicts: Against its random twin and log-mel, a clause each; the encoder is the subject.
-        layers: Best layer and score of every task.
-        cutoff: How fast its first and last layer can follow.
+        against: Verdicts by the role of the baseline, `random` and `logmel`; the best ones first.
+        cutoffs: Support cutoff and layer, of the first and the last layer that could be measured.
     """
 
     name: str
-    verdicts: str
-    layers: str
-    cutoff: str
+    against: Mapping[str, Sequence[Against]]
+    cutoffs: Sequence[tuple[str, str]]
 
 
 def verdict(score: Score, baseline: Score, metric: str, p: float | None = None) -> Verdict | None:
@@ -69,6 +92,14 @@ def verdict(score: Score, baseline: Score, metric: str, p: float | None = None) 
     return "cannot be told from"
 
 
+def verdict_on(headline: Headline, role: str) -> Verdict | None:
+    """Compare one headline with one of its baselines; None if it is not there or cannot be compared."""
+    score = headline.baselines.get(role)
+    if score is None:
+        return None
+    return verdict(headline.score, score, headline.panel.metric, headline.told.p.get(role))
+
+
 def findings(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[Finding]:
     """Say what the rows and the paired tests show about every encoder under test."""
     found = headlines(table, tests)
@@ -76,22 +107,25 @@ def findings(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[Fin
 
 
 def _finding(table: pd.DataFrame, name: str, mine: Sequence[Headline]) -> Finding:
-    clauses = [_against(mine, role) for role in ("random", "logmel")]
+    text = metric_text(SPEED)
     return Finding(
         name=name,
-        verdicts="; ".join(clause for clause in clauses if clause),
-        layers="; ".join(_best_layer(headline, mine) for headline in mine),
-        cutoff=cutoff_sentence(table, name),
+        against={role: _against(mine, role) for role in ("random", "logmel")},
+        cutoffs=[
+            (f"{text.number(score)}\u202f{text.unit}", layer)
+            for layer, score in cutoff_span(table, name)
+        ],
     )
 
 
-def _best_layer(headline: Headline, mine: Sequence[Headline]) -> str:
-    text = metric_text(headline.panel.metric)
-    where = f" at {headline.layer}" if headline.layer else ""
-    if headline.told.alike:
-        where += f" ({', '.join(headline.told.alike)} cannot be told from it)"
-    label = text.short or text.label
-    return f"{_task(headline, mine)}{where}, {label} {text.full(headline.score)}"
+def _against(mine: Sequence[Headline], role: str) -> list[Against]:
+    """Gather the tasks of each verdict against one baseline."""
+    tasks: dict[Verdict, list[str]] = {kind: [] for kind in SIGNS}
+    for headline in mine:
+        found = verdict_on(headline, role)
+        if found is not None:
+            tasks[found].append(_task(headline, mine))
+    return [Against(verdict=kind, tasks=names) for kind, names in tasks.items() if names]
 
 
 def _task(headline: Headline, mine: Sequence[Headline]) -> str:
@@ -101,44 +135,9 @@ def _task(headline: Headline, mine: Sequence[Headline]) -> str:
     return f"{task} on {corpus}" if several else task
 
 
-def _against(mine: Sequence[Headline], role: str) -> str:
-    """Count the verdicts against one baseline and name the tasks of each."""
-    tasks: dict[Verdict, list[str]] = {}
-    for headline in mine:
-        if role in headline.baselines:
-            found = verdict(
-                headline.score,
-                headline.baselines[role],
-                headline.panel.metric,
-                headline.told.p.get(role),
-            )
-            if found is not None:
-                tasks.setdefault(found, []).append(_task(headline, mine))
-    total = sum(len(names) for names in tasks.values())
-    order: tuple[Verdict, ...] = ("beats", "cannot be told from", "is below")
-    clauses: list[str] = []
-    for kind in (kind for kind in order if kind in tasks):
-        whom = "it" if clauses else BASELINES[role]
-        of = "" if clauses else f" of {total} {'task' if total == 1 else 'tasks'}"
-        clauses.append(f"{kind} {whom} on {len(tasks[kind])}{of} ({', '.join(tasks[kind])})")
-    return _join(clauses) if clauses else ""
-
-
 def cutoff_span(table: pd.DataFrame, name: str) -> list[tuple[str, Score]]:
     """First and last layer whose support cutoff could be measured, with the cutoffs."""
-    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == "support_hz")]
+    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == SPEED)]
     rows = layer_rows(rows, name).dropna(subset=["value"])
     ends = rows.iloc[[0, -1]] if len(rows) > 1 else rows
     return [(str(row["layer"]), score_of(row)) for _, row in ends.iterrows()]
-
-
-def cutoff_sentence(table: pd.DataFrame, name: str) -> str:
-    """How fast the first and the last layer can follow the sound."""
-    text = metric_text("support_hz")
-    ends = [f"{text.full(score)} at {layer}" for layer, score in cutoff_span(table, name)]
-    return f"Support cutoff: {', '.join(ends)}." if ends else ""
-
-
-def _join(words: Sequence[str]) -> str:
-    """Join as `a, b and c`."""
-    return " and ".join([*([", ".join(words[:-1])] if len(words) > 1 else []), words[-1]])

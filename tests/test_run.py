@@ -66,7 +66,8 @@ def recordings(tmp_path: Path) -> Path:
 def test_the_default_run_on_a_part_of_the_embedded_corpora(
     embedded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command("run", "--limit", 64, "--cache", embedded, "--out", tmp_path / "out")
+    less = ("--limit", 64, "--train-frames", 1000)
+    command("run", *less, "--cache", embedded, "--out", tmp_path / "out")
     said = capsys.readouterr().out
     assert "to encode" in said
     assert "to probe and analyse" in said
@@ -134,6 +135,23 @@ def test_predictions_score_again(recordings: Path, tmp_path: Path) -> None:
         for layer in ("in", "best"):
             value = picked[picked["layer"] == layer]["value"].item()
             assert (table["target"] == table[layer]).mean() == pytest.approx(value, abs=1e-9)
+
+
+@pytest.mark.usefixtures("clean_cache")
+def test_encoders_side_by_side_score_as_one_after_the_other(
+    recordings: Path, tmp_path: Path
+) -> None:
+    what = ["--encoder", "logmel:25", "logmel:50", "--corpus", f"mine={recordings}"]
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            command("run", *what, "--task", "speaker", "phoneme", "--out", tmp_path / str(threads))
+        finally:
+            torch.set_num_threads(1)
+    alone, beside = (json.loads((tmp_path / n / "run.json").read_text()) for n in "12")
+    assert alone["notes"] == beside["notes"]
+    for name in ("results.csv", "comparisons.csv"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
 @pytest.mark.usefixtures("clean_cache")

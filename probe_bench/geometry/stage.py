@@ -2,6 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 
 from probe_bench import screen
 from probe_bench.features import Features
@@ -9,8 +12,9 @@ from probe_bench.gather import Workshop
 from probe_bench.geometry.abx import HOW_TO_GET_IT, Token, installed, triphones
 from probe_bench.geometry.analysis import Visit, compare, measure
 from probe_bench.geometry.results import Finding
-from probe_bench.geometry.sample import draw
+from probe_bench.geometry.sample import Sample, draw
 from probe_bench.lineup import Contestant, twin_of
+from probe_bench.parallel import side_by_side
 from probe_bench.results import Stamp, geometry_rows
 from probe_bench.rows import Row
 from probe_bench.survey import Survey
@@ -31,35 +35,79 @@ def map_geometry(
     framed = [contestant for contestant in contestants if contestant.has_frames]
     if not corpora or not framed:
         return
+    frameless = [c.frameless for c in contestants if not c.has_frames]
+    notes.update({f"geometry on {name}: {said}": None for name in corpora for said in frameless})
+    maps = []
+    for name in corpora:
+        corpus = surveys[name].corpus
+        sample = draw(corpus, stamp.seed)
+        tokens = _tokens(triphones(corpus, sample.clips), name, notes)
+        maps.append(
+            _Map(
+                corpus=name,
+                sample=sample,
+                tokens=tokens,
+                contestants=framed,
+                features=features,
+                shop=shop,
+                seed=stamp.seed,
+            )
+        )
     with screen.progress(shop.console) as bar:
-        progress = bar.add_task("geometry", total=len(corpora) * (len(families(framed)) + 1))
-        for name in corpora:
-            corpus = surveys[name].corpus
-            for contestant in contestants:
-                if not contestant.has_frames:
-                    notes[f"geometry on {name}: {contestant.frameless}"] = None
-            sample = draw(corpus, stamp.seed)
-            tokens = _tokens(triphones(corpus, sample.clips), name, notes)
-            found: dict[str, list[Finding]] = defaultdict(list)
-            visits: list[Visit] = []
-            for family in families(framed):
-                head = family[0]
-                bar.update(progress, description=f"geometry of {head.name}")
-                anchors = [v for v in visits if v.encoder == _nearest_logmel(head, framed)]
-                own = [features[member.name, name] for member in family]
-                with shop.ledger.time("geometry", encoder=head.name, corpus=name):
-                    new = list(measure(own, anchors, sample, seed=stamp.seed, tokens=tokens))
-                visits += new
-                for visit in new:
-                    found[visit.encoder] += visit.findings
-                bar.advance(progress)
-            bar.update(progress, description="geometry of all")
-            with shop.ledger.time("geometry", encoder="all", corpus=name):
-                for encoder, finding in compare(visits, encoder_pairs(framed), sample):
-                    found[encoder].append(finding)
-            for contestant in framed:
-                yield from geometry_rows(found[contestant.name], contestant, name, stamp)
+        progress = bar.add_task("geometry", total=len(maps) * (len(families(framed)) + 1))
+
+        def measured(one: _Map, family: Sequence[Contestant]) -> list[Visit]:
+            bar.update(progress, description=f"geometry of {family[0].name}")
+            found = one.measure(family)
             bar.advance(progress)
+            return found
+
+        # Log-mel first: the others are compared with it.
+        for are_anchors in (True, False):
+            wanted = [f for f in families(framed) if (f[0].role == "logmel") is are_anchors]
+            pairs = list(product(maps, wanted))
+            found = side_by_side([partial(measured, *pair) for pair in pairs], shop.device)
+            for (one, _), visits in zip(pairs, found, strict=True):
+                one.visits += visits
+        for one in maps:
+            bar.update(progress, description="geometry of all")
+            yield from one.rows(stamp)
+            bar.advance(progress)
+
+
+@dataclass(kw_only=True)
+class _Map:
+    """The geometry of all encoders on one corpus; `visits` gather."""
+
+    corpus: str
+    sample: Sample
+    tokens: Sequence[Token]
+    contestants: Sequence[Contestant]
+    features: Mapping[tuple[str, str], Features]
+    shop: Workshop
+    seed: int
+    visits: list[Visit] = field(default_factory=list)
+
+    def measure(self, family: Sequence[Contestant]) -> list[Visit]:
+        """Measure an encoder and its twin; the log-mel beside them must be there."""
+        head = family[0]
+        anchors = [v for v in self.visits if v.encoder == _nearest_logmel(head, self.contestants)]
+        own = [self.features[member.name, self.corpus] for member in family]
+        with self.shop.ledger.time("geometry", encoder=head.name, corpus=self.corpus):
+            return list(measure(own, anchors, self.sample, seed=self.seed, tokens=self.tokens))
+
+    def rows(self, stamp: Stamp) -> Iterator[Row]:
+        """Compare all layers and say everything that was found, encoder by encoder."""
+        found: dict[str, list[Finding]] = defaultdict(list)
+        for visit in self.visits:
+            found[visit.encoder] += visit.findings
+        with self.shop.ledger.time("geometry", encoder="all", corpus=self.corpus):
+            for encoder, finding in compare(
+                self.visits, encoder_pairs(self.contestants), self.sample
+            ):
+                found[encoder].append(finding)
+        for contestant in self.contestants:
+            yield from geometry_rows(found[contestant.name], contestant, self.corpus, stamp)
 
 
 def _tokens(tokens: list[Token], corpus: str, notes: dict[str, None]) -> list[Token]:

@@ -1,10 +1,11 @@
 """Support, recovery and output speed of every layer of an encoder on a corpus.
 
 *Support* is the fastest modulation of the sound that a linear readout of one token can follow.
-*Recovery* says what a
-readout with context gets back of every modulation frequency, and how many bits a second that is.
-*Output speed* is where the power of the features' own modulation spectrum lies; it is no cutoff, and
-on speech an encoder that passes everything has one of about 5 Hz.
+The same
+is asked of phones, energy, voicing and pitch, and of ripples of every rate and scale. *Recovery* says
+what a readout with context gets back of every modulation frequency, and how many bits a second that
+is. *Output speed* is where the power of the features' own modulation spectrum lies; it is no cutoff,
+and on speech an encoder that passes everything has one of about 5 Hz.
 """
 
 from collections.abc import Sequence
@@ -78,16 +79,12 @@ def _measure_layer(
     tokens = without_position_mean(flatten(frames))
     reason = _refusal(tokens, bands, reference)
     group, n_groups, rate_hz = reference.group, reference.n_groups, float(layer.frame_rate_hz)
-    read = (
-        _unread(reason)
-        if reason
-        else _read(
-            fit_readout(tokens, bands, group, n_groups=n_groups),
-            reference.targets(layer),
-            seed=seed,
-            n_draws=n_draws,
-        )
-    )
+    targets = reference.targets(layer)
+    if reason:
+        read = _unread(targets, reason)
+    else:
+        fit = fit_readout(tokens, bands, group, n_groups=n_groups)
+        read = _read(fit, targets, seed=seed, n_draws=n_draws)
     return LayerModulation(
         layer=layer,
         **read,
@@ -113,11 +110,11 @@ def _read(fit: Fitted, targets: Sequence[Target], *, seed: int, n_draws: int) ->
     }
 
 
-def _unread(reason: str) -> dict[str, Any]:
+def _unread(targets: Sequence[Target], reason: str) -> dict[str, Any]:
     """The same where there is no readout."""
     return {
         "support": Support(reason=reason),
-        "followed": {name: Support(reason=reason) for name in ("energy", "voicing", "pitch")},
+        "followed": {target.name: Support(reason=reason) for target in targets},
         "recovery": Recovery(reason=reason),
         "joint": Joint(reason=reason),
     }

@@ -168,9 +168,7 @@ def by_fold(
     return out
 
 
-def whitened(
-    frames: Float[Tensor, "frames dim"], most: int
-) -> Float[Tensor, "frames components"]:
+def whitened(frames: Float[Tensor, "frames dim"], most: int) -> Float[Tensor, "frames components"]:
     """Return the first principal components of frames, each of unit variance."""
     centred = (frames - frames.mean(0)).double()
     axes = principal_axes(centred.T @ centred / len(centred), most)

@@ -126,9 +126,7 @@ def _transitions(octaves: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(switches, _SWITCH_COST, np.nan_to_num(jump))
 
 
-def _cheapest_path(
-    strength: NDArray[np.float64], cost: NDArray[np.float64]
-) -> NDArray[np.int64]:
+def _cheapest_path(strength: NDArray[np.float64], cost: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the candidates with the largest sum of strengths less costs (Viterbi)."""
     best, came = strength[0], np.zeros(strength.shape, dtype=np.int64)
     for i, (here, step) in enumerate(zip(strength[1:], cost, strict=True), 1):

@@ -83,9 +83,7 @@ def _around(fit: Fitted) -> tuple[Int[Tensor, " used"], Int[Tensor, "used per_to
     return used.nonzero()[:, 0], rows[used]
 
 
-def _contexts(
-    fit: Fitted, tokens: Int[Tensor, " used"]
-) -> Iterator[Float[Tensor, "used inputs"]]:
+def _contexts(fit: Fitted, tokens: Int[Tensor, " used"]) -> Iterator[Float[Tensor, "used inputs"]]:
     """Whitened tokens beside their neighbours, fold after fold.
 
     With little audio fewer principal components are used, so that ten tokens come to an input.

@@ -4,6 +4,7 @@ One `Reference` serves all layers and encoders measured on a corpus, so that all
 follow the same clips and the same bands, whatever the encoder's own front end.
 """
 
+import threading
 from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
@@ -99,6 +100,7 @@ class Reference:
         self.n_groups = len(known)
         self._bands: dict[tuple[Fraction, Fraction], Tokens] = {}
         self._targets: dict[tuple[Fraction, Fraction], tuple[Target, ...]] = {}
+        self._lock = threading.Lock()
 
     @property
     def duration_s(self) -> float:
@@ -109,23 +111,30 @@ class Reference:
         """Return the reference frames for a layer, per-position mean subtracted."""
         grid = band_grid(layer)
         key = (grid.rate_hz, grid.first_s)
-        if key not in self._bands:
-            rate_hz = self.sample_rate_hz
-            clips = [_log_mel_at(x, rate_hz, _centres_s(x, rate_hz, grid)) for x in self._waveforms]
-            self._bands[key] = without_position_mean(flatten(clips))
+        with self._lock:  # encoders measured side by side often want the same
+            if key not in self._bands:
+                self._bands[key] = self._bands_at(grid)
         return Bands(grid=grid, frames=self._bands[key])
 
     def targets(self, layer: Layer) -> tuple[Target, ...]:
         """Return what else a layer may be asked to follow, on the same rows as the bands."""
         grid = band_grid(layer)
         key = (grid.rate_hz, grid.first_s)
-        if key not in self._targets:
-            rate_hz, waveforms = self.sample_rate_hz, self._waveforms
-            clips = [self.corpus.clips[i] for i in self.clips]
-            centres_s = [_centres_s(x, rate_hz, grid) for x in waveforms]
-            made = make_targets(clips, waveforms, rate_hz, centres_s, float(_WINDOW_S))
-            self._targets[key] = tuple(made)
+        with self._lock:
+            if key not in self._targets:
+                self._targets[key] = self._targets_at(grid)
         return self._targets[key]
+
+    def _bands_at(self, grid: Grid) -> Tokens:
+        rate_hz = self.sample_rate_hz
+        clips = [_log_mel_at(x, rate_hz, _centres_s(x, rate_hz, grid)) for x in self._waveforms]
+        return without_position_mean(flatten(clips))
+
+    def _targets_at(self, grid: Grid) -> tuple[Target, ...]:
+        rate_hz, waveforms = self.sample_rate_hz, self._waveforms
+        clips = [self.corpus.clips[i] for i in self.clips]
+        centres_s = [_centres_s(x, rate_hz, grid) for x in waveforms]
+        return tuple(make_targets(clips, waveforms, rate_hz, centres_s, float(_WINDOW_S)))
 
     @cached_property
     def _waveforms(self) -> list[Float[Tensor, " _"]]:

@@ -49,6 +49,15 @@
     button.addEventListener("click", () => sort(column));
     header.replaceChildren(button);
   });
+  // Paper has no folds: figures are printed, tables only where the reader opened them.
+  const folds = [...document.querySelectorAll("details.fold")];
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = folds.filter((fold) => !fold.open);
+    closed.forEach((fold) => { fold.open = true; });
+  });
+  addEventListener("afterprint", () => closed.forEach((fold) => { fold.open = false; }));
+
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;

@@ -77,7 +77,7 @@ def test_the_neutral_severity_is_the_same_array(
     assert degradation(kind, KINDS[kind].neutral).apply(clean, RATE_HZ, "a") is clean
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 def test_severities_are_equal_steps_and_get_worse(kind: object) -> None:
     from probe_bench.degradations import Kind  # noqa: PLC0415
 

@@ -17,6 +17,7 @@ from probe_bench.protocols.clips import read_clips
 from probe_bench.protocols.labels import as_classes, metric_of
 from probe_bench.protocols.parts import divide
 from probe_bench.protocols.protocol import Protocol, Sizes, Variant
+from probe_bench.protocols.superb import WeightedHead
 from probe_bench.scoring import Predictions, score
 from probe_bench.splits import Fold
 from probe_bench.task import Task
@@ -122,6 +123,16 @@ def test_superb_weighs_the_layer_that_knows_most(
     weights = dict(found["superb"].layer_weights)
     assert max(weights, key=weights.__getitem__) == "L1"
     assert sum(weights.values()) == pytest.approx(1)
+
+
+def test_superb_reads_pooled_clips_as_s3prl_reads_frames() -> None:
+    """s3prl: sum the layers of every frame, project, average over frames, linear layer."""
+    g = torch.Generator().manual_seed(0)
+    head = WeightedHead(Sizes(layers=3, dim=6, classes=4))
+    head.mix.data = torch.randn(3, generator=g)
+    frames = torch.randn(17, 3, 6, generator=g)
+    summed = sum(w * x for w, x in zip(head.mix.softmax(0), frames.unbind(1), strict=True))
+    torch.testing.assert_close(head(frames.mean(0)), head.linear(head.projector(summed).mean(0)))
 
 
 def test_hear_tries_the_points_that_its_seed_draws() -> None:

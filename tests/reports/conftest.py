@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -198,95 +199,33 @@ def write_run(folder: Path, rows: list[Row], *, record: bool = True) -> Path:
     return folder
 
 
-def made_record(rows: list[Row]) -> dict[str, object]:
+def made_record(rows: list[Row]) -> dict[str, Any]:
+    """What `run.json` says of these rows: `record.json` with their encoders and tasks."""
     layers: dict[str, dict[str, Row]] = {}
     for row in rows:
         if row.encoder and row.layer != "best":
             layers.setdefault(row.encoder, {}).setdefault(row.layer, row)
-    return {
-        "run_id": rows[0].run_id,
-        "command": ["probe-bench", "run", "--encoder", "wavjepa", "--out", "out/my run"],
-        "config": {"seed": 0, "device": "auto", "task": ["speaker", "phoneme"], "limit": None},
-        "versions": {"probe-bench": "0.1.0", "torch": "2.11.0", "python": "3.11.9"},
-        "device": "cpu",
-        "machine": {"cpu_cores": 2, "memory_bytes": 8_200_000_000, "system": "Linux"},
-        "seconds": {
-            "total": 141.7,
-            "stages": [
-                {
-                    "stage": "extract",
-                    "encoder": "wavjepa",
-                    "corpus": "speech",
-                    "task": "",
-                    "seconds": 12.25,
-                    "bytes": 48_213_000,
-                },
-                {
-                    "stage": "probe",
-                    "encoder": "wavjepa",
-                    "corpus": "speech",
-                    "task": "phoneme",
-                    "seconds": 20.5,
-                    "bytes": 0,
-                },
+    record: dict[str, Any] = json.loads((Path(__file__).parent / "record.json").read_text())
+    (encoder,), (task,) = record["encoders"], record["tasks"]
+    record["run_id"] = rows[0].run_id
+    record["encoders"] = [
+        {
+            **encoder,
+            "name": name,
+            "role": next(iter(found.values())).role,
+            "fingerprint": sha256(name.encode()).hexdigest(),
+            "layers": [
+                {"name": layer, "dim": row.dim, "frame_rate_hz": row.frame_rate_hz}
+                for layer, row in found.items()
             ],
-        },
-        "encoders": [
-            {
-                "name": name,
-                "role": next(iter(found.values())).role,
-                "sample_rate_hz": 16000,
-                "fingerprint": sha256(name.encode()).hexdigest(),
-                "n_parameters": 812_345,
-                "layers": [
-                    {
-                        "name": layer,
-                        "dim": row.dim,
-                        "frame_rate_hz": row.frame_rate_hz,
-                        "first_frame_s": 0.0125,
-                    }
-                    for layer, row in found.items()
-                ],
-            }
-            for name, found in layers.items()
-        ],
-        "corpora": [
-            {
-                "name": "speech",
-                "digest": "a1" * 32,
-                "licence": "CC0-1.0",
-                "revision": "seed 0",
-                "clips": 800,
-                "seconds": 2400.5,
-                "left_out": [{"clip": "s01/bad.wav", "reason": "silent: peak 0.0"}],
-            },
-            {
-                "name": "scenes",
-                "digest": "b2" * 32,
-                "licence": "CC0-1.0",
-                "revision": "seed 0",
-                "clips": 600,
-                "seconds": 3000.0,
-                "left_out": [],
-            },
-        ],
-        "tasks": [
-            {
-                "name": task,
-                "label": task,
-                "unit": unit,
-                "metric": metric,
-                "corpus": corpus,
-                "classes": 40,
-                "folds": 1,
-                "train": 400,
-                "valid": 160,
-                "test": 240,
-            }
-            for task, corpus, unit, _, metric, *_ in TASKS
-        ],
-        "notes": ["emotion: 3 clips have no label and were not used"],
-    }
+        }
+        for name, found in layers.items()
+    ]
+    record["tasks"] = [
+        {**task, "name": name, "label": name, "unit": unit, "metric": metric, "corpus": corpus}
+        for name, corpus, unit, _, metric, *_ in TASKS
+    ]
+    return record
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,13 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from probe_bench.reports.html import render
+from probe_bench.rows import Row
+
+from .test_geometry import geometry_rows
+from .test_meaning import diagnosed
+from .test_robustness import degraded_rows
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -31,6 +38,28 @@ addEventListener("load", () => {
   const root = document.documentElement;
   const found = { width: root.clientWidth, scroll: root.scrollWidth,
     fetched: performance.getEntriesByType("resource").length, before: first(4) };
+  const figures = [...document.querySelectorAll("figure svg")];
+  const name = (svg) => svg.getAttribute("aria-labelledby").split(" ")
+    .map((id) => document.getElementById(id).textContent.trim());
+  found.figures = figures.length;
+  found.nameless = figures.filter((svg) => name(svg).some((text) => !text)).length;
+  const shown = () => figures.filter((svg) => svg.checkVisibility()).length;
+  found.folded = figures.length - shown();
+  dispatchEvent(new Event("beforeprint"));
+  found.printed = shown();
+  found.open = root.scrollWidth;
+  const outside = (svg) => {
+    const sheet = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll("text")].filter((text) => {
+      const box = text.getBoundingClientRect();
+      return box.left < sheet.left - 1 || box.right > sheet.right + 1
+        || box.top < sheet.top - 1 || box.bottom > sheet.bottom + 1;
+    }).map((text) => `${name(svg)[0]}: ${text.textContent}`);
+  };
+  found.clipped = figures.flatMap(outside);
+  dispatchEvent(new Event("afterprint"));
+  found.closed = figures.length - shown();
+  document.querySelector("#table details").open = true;
   header.click();
   found.rising = first(4);
   found.direction = header.parentElement.getAttribute("aria-sort");
@@ -107,6 +136,29 @@ def test_the_page_works_at_phone_and_desktop_width(
     assert found["count"].startswith("7 of ")
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_figures_speak_keep_their_text_inside_and_are_all_printed(
+    browse: Callable[..., tuple[str, list[str]]],
+    make_rows: Callable[..., list[Row]],
+    make_run: Callable[..., Path],
+    tmp_path: Path,
+    width: int,
+) -> None:
+    rows = make_rows({"a-name-as-long-as-a-checkpoint-has": 12, "wavjepa": 4})
+    rows += diagnosed(rows) + degraded_rows(rows)
+    rows += geometry_rows(("wavjepa", "random:wavjepa"), rows[0])
+    folder = make_run(tmp_path / "run", rows)
+    render([folder], folder)
+    found, console = found_at(browse, folder, tmp_path, width)
+    assert console == []
+    assert found["figures"] >= 40
+    assert found["nameless"] == 0
+    assert found["clipped"] == []
+    assert found["open"] <= width
+    assert found["folded"] == found["closed"] > 20
+    assert found["printed"] == found["figures"]
+
+
 def test_console_errors_and_wide_content_would_be_noticed(
     browse: Callable[..., tuple[str, list[str]]], run: Path, tmp_path: Path
 ) -> None:
@@ -126,8 +178,6 @@ def test_a_hostile_name_runs_nothing(
     make_run: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
-    from probe_bench.reports.html import render  # noqa: PLC0415
-
     name = "<script>document.title='owned';console.log('owned')</script>"
     rows = [row for row in make_rows({name: 1}) if row.task == "emotion"]
     folder = make_run(tmp_path / "run", rows)

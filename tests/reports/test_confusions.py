@@ -101,7 +101,7 @@ def test_shares_deletions_and_insertions_are_drawn() -> None:
     sheet = confusion_maps([Confusions(name="x", panel=PHONES, pairs=counted)], "c")
     assert sheet is not None
     axes = sheet.cells[0].axes
-    shares = np.ma.filled(axes.collections[0].get_array(), 0.0)
+    shares = np.ma.filled(axes.collections[0].get_array(), 0.0) ** 2  # depth of blue is its root
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[-1] == "inserted"
     assert [label.get_text() for label in axes.get_xticklabels()][-1] == "deleted"
@@ -110,6 +110,17 @@ def test_shares_deletions_and_insertions_are_drawn() -> None:
     wanted[a, a], wanted[a, b], wanted[b, b], wanted[b, 2], wanted[2, a] = 0.75, 0.25, 0.5, 0.5, 1
     np.testing.assert_allclose(shares, wanted)
     assert "a for b 25%" in sheet.alts[0][1]
+
+
+def test_encoders_share_one_order_of_labels() -> None:
+    first = pairs(("a", "a", 30), ("a", "c", 20), ("b", "b", 30), ("c", "c", 30))
+    second = pairs(("a", "a", 30), ("a", "b", 25), ("b", "b", 30), ("c", "c", 30))
+    found = [Confusions(name=n, panel=PHONES, pairs=p) for n, p in (("x", first), ("y", second))]
+    sheet = confusion_maps(found, "c")
+    assert sheet is not None
+    orders = [[t.get_text() for t in cell.axes.get_yticklabels()] for cell in sheet.cells]
+    assert orders[0] == orders[1]
+    assert [entry.label for entry in sheet.legend][-1] == "100 %"
 
 
 def test_the_first_probe_of_each_task_and_unit_is_read(tmp_path: Path) -> None:

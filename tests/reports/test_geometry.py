@@ -10,8 +10,9 @@ import pytest
 from matplotlib.collections import QuadMesh
 
 from probe_bench.reports import tables
-from probe_bench.reports.geometry import geometry_curves, likeness
+from probe_bench.reports.geometry import geometry_curves
 from probe_bench.reports.html import render
+from probe_bench.reports.likeness import likeness
 from probe_bench.reports.style import house_style
 from probe_bench.rows import Row
 
@@ -117,5 +118,5 @@ def test_the_page_shows_both_figures_and_leaves_pairs_to_the_file(
     page = render([make_run(tmp_path / "run", rows)], tmp_path / "out").read_text(encoding="utf-8")
     for part in ("geometry_by_layer.svg", "cka_between_layers.svg"):
         assert part in page
-    assert "<td>effective rank</td>" in page
-    assert "<td>CKA</td>" not in page
+    assert '<td class="wrap">effective rank</td>' in page
+    assert '<td class="wrap">CKA</td>' not in page

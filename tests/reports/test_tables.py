@@ -36,6 +36,36 @@ def test_the_headline_is_the_picked_layer_not_the_best_on_test(
     assert (headline.layer, headline.score.value) == ("L2", 0.31)
 
 
+def test_folds_that_disagree_show_the_layer_of_most(
+    make_rows: Callable[..., Rows], make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    mixed = "layer=in;l2=1|layer=L2;l2=1|layer=L2;l2=0.1"
+    rows = [
+        replace(
+            row,
+            chosen=row.layer in ("L2", "best"),
+            setting=mixed if row.layer == "best" else row.setting,
+        )
+        if (row.encoder, row.task, row.metric) == ("one", "speaker", "accuracy")
+        else row
+        for row in make_rows({"one": 4})
+    ]
+    first, second, *_ = tables.headlines(tables.join_runs([make_run(tmp_path / "run", rows)]))
+    assert (first.layer, first.mixed) == ("L2", True)
+    assert not second.mixed
+
+
+def test_layers_of_one_depth_stand_apart_and_in_order(table: pd.DataFrame) -> None:
+    rows = tables.headline_panels(table)[0].of(table)
+    rows = rows.assign(depth=rows["layer"].map({"cnn": 0, "in": 0, "L1": 0.5, "L4": 1}))
+    rows.loc[rows["layer"] == "out_norm", "depth"] = 1
+    for picked in ("cnn", "out_norm"):
+        rows = rows.assign(chosen=rows["layer"] == picked)
+        curve = tables.layer_rows(rows[rows["layer"] != "L2"], "wavjepa").dropna(subset="depth")
+        assert list(curve["layer"]) == ["cnn", "in", "L1", "L4", "out_norm"]
+        assert list(curve["place"]) == [-0.5, 0, 0.5, 1, 1.5]
+
+
 def test_without_a_picked_layer_there_is_no_headline(
     make_rows: Callable[..., Rows], make_run: Callable[..., Path], tmp_path: Path
 ) -> None:

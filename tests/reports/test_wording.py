@@ -35,21 +35,22 @@ def test_verdicts_follow_the_intervals(
 
 def test_the_summary_says_what_the_rows_say(table: pd.DataFrame) -> None:
     wavjepa, audio = findings(table)
-    assert wavjepa.name == "wavjepa"
-    assert wavjepa.verdicts == (
-        "beats its random twin on 2 of 4 tasks (speaker, phoneme) "
-        "and cannot be told from it on 2 (emotion, tagging); "
-        "beats log-mel on 2 of 4 tasks (speaker, phoneme) "
-        "and cannot be told from it on 2 (emotion, tagging)"
-    )
-    best = table[(table["encoder"] == "audio-jepa") & (table["layer"] == "best")]
-    for value in best.loc[best["metric"].isin(["accuracy", "uar", "map"]), "value"]:
-        assert f"{100 * value:.1f}\u202f%" in audio.layers
-    assert (
-        wavjepa.cutoff == "Support cutoff: > 40\u202fHz at cnn, 5.0\u202fHz [4.7, 5.4] at out_norm."
-    )
+    assert (wavjepa.name, audio.name) == ("wavjepa", "audio-jepa")
+    for role in ("random", "logmel"):
+        assert [(found.sign, found.verdict, found.tasks) for found in wavjepa.against[role]] == [
+            ("▲", "beats", ["speaker", "phoneme"]),
+            ("≈", "cannot be told from", ["emotion", "tagging"]),
+        ]
+    assert wavjepa.cutoffs == [("> 40\u202fHz", "cnn"), ("5.0\u202fHz", "out_norm")]
+
+
+def test_tasks_on_several_corpora_are_told_apart(table: pd.DataFrame) -> None:
+    there = table[table["task"] == "speaker"].assign(corpus="real")
+    found = findings(pd.concat([table, there], ignore_index=True))[0].against["random"]
+    assert found[0].tasks == ["speaker on speech", "phoneme", "speaker on real"]
 
 
 def test_missing_baselines_are_not_spoken_of(table: pd.DataFrame) -> None:
     alone = table[table["role"] == "subject"]
-    assert [finding.verdicts for finding in findings(alone)] == ["", ""]
+    for finding in findings(alone):
+        assert finding.against == {"random": [], "logmel": []}
