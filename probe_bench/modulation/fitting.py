@@ -74,7 +74,7 @@ class Fitted:
         axes = fit.whiten.permute(1, 0, 2).flatten(1)
         # One product for all folds; centring afterwards, by the mean's own projection.
         offset = torch.einsum("fd,fdk->fk", fit.x_mean, fit.whiten)
-        z = (x @ axes.to(x)).unflatten(1, offset.shape) - offset.to(x)
+        z: Tensor = (x @ axes.to(x)).view(len(x), *offset.shape) - offset.to(x)
         return z.transpose(0, 1)
 
     @cached_property

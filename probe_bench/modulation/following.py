@@ -6,8 +6,6 @@ censored.
 """
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from probe_bench.modulation.cutoff import (
     HIGH_HZ,
@@ -43,17 +41,23 @@ def follow(fit: Fitted, target: Target, *, seed: int, n_draws: int = 1000) -> Su
     if reason:
         return Support(reason=reason)
     sums = follow_sums(fit, target)
-    return support(sums, seed=seed, n_draws=n_draws, of=target.name, high_hz=reach_hz(sums))
+    high_hz = reach_hz(sums) if sums.segment_s else 0.0
+    return support(sums, seed=seed, n_draws=n_draws, of=target.name, high_hz=high_hz)
 
 
 def _refusal(fit: Fitted, target: Target) -> str:
     """Say why a target cannot be followed; empty if it can."""
-    n_groups = len(fit.group[target.known].unique())
-    if target.reason or n_groups >= _MIN_GROUPS and not target.frames.is_constant:
+    if target.reason:
         return target.reason
-    if target.frames.is_constant:
-        return f"{target.name} never changes"
-    return f"{n_groups} independent groups with {target.name}; at least {_MIN_GROUPS} are needed"
+    n_groups, n_folds = (
+        len(set(of[target.known].tolist())) for of in (fit.group, fit.clip_fold)
+    )
+    if n_groups < _MIN_GROUPS or n_folds < 2:
+        return (
+            f"{n_groups} independent groups in {n_folds} folds have {target.name}; at least "
+            f"{_MIN_GROUPS} in 2 are needed; use a corpus where more clips have them"
+        )
+    return f"{target.name} never changes" if target.frames.is_constant else ""
 
 
 def follow_sums(fit: Fitted, target: Target) -> Readout:
@@ -87,4 +91,5 @@ def reach_hz(sums: Readout) -> float:
     doubtful = by_chance > MOST_CHANCE * gain.cummax(0).values
     share = power[inside].cumsum(0) / power[inside].sum()
     own_hz = float(sums.mod_freq_hz[inside][int((share < _REACH).sum())])
-    return min(HIGH_HZ, own_hz, *smooth.mod_freq_hz[doubtful][:1].tolist())
+    doubtful_hz: list[float] = smooth.mod_freq_hz[doubtful].tolist()
+    return min(HIGH_HZ, own_hz, *doubtful_hz[:1])

@@ -62,9 +62,10 @@ def recover(fit: Fitted) -> Recovered:
     clip = frames.clip[rows]
     length = torch.bincount(clip, minlength=n_clips)
     segments = cut(length.cumsum(0) - length, length, fit.rate_hz)
-    pair = (without_clip_mean(y, clip, n_clips) for y in (guess, fit.components[rows]))
+    predicted = without_clip_mean(guess, clip, n_clips)
+    wanted = without_clip_mean(fit.components[rows], clip, n_clips)
     return Recovered(
-        spectra=pair_spectra(*pair, segments, fit.group, fit.n_groups),
+        spectra=pair_spectra(predicted, wanted, segments, fit.group, fit.n_groups),
         mod_freq_hz=segments.mod_freq_hz,
         segment_s=segments.median_s,
     )

@@ -57,7 +57,8 @@ def support(
     limit_hz = 2 * lowest_hz(sums.segment_s, TIME_BANDWIDTH)
     if high_hz < 2 * limit_hz:
         return Support(
-            reason=f"{of} changes at {high_hz:.2g} Hz at most, and clips show {limit_hz:.2g} Hz and up"
+            reason=f"of {of}, nothing can be told above {high_hz:.2g} Hz, and clips show "
+            f"{limit_hz:.2g} Hz and up; use more or longer clips"
         )
     weights = draw_weights(sums.total > 0, seed, n_draws)
     r2 = estimate(1 - (weights @ sums.error) / (weights @ sums.total))
