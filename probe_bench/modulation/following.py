@@ -49,9 +49,7 @@ def _refusal(fit: Fitted, target: Target) -> str:
     """Say why a target cannot be followed; empty if it can."""
     if target.reason:
         return target.reason
-    n_groups, n_folds = (
-        len(set(of[target.known].tolist())) for of in (fit.group, fit.clip_fold)
-    )
+    n_groups, n_folds = (len(set(of[target.known].tolist())) for of in (fit.group, fit.clip_fold))
     if n_groups < _MIN_GROUPS or n_folds < 2:
         return (
             f"{n_groups} independent groups in {n_folds} folds have {target.name}; at least "

@@ -59,20 +59,25 @@ def information_density(
 ) -> Float[Tensor, "draws _"]:
     """Return bits per second and Hz at some frequencies, summed over components.
 
-    Few segments look coherent by chance. With sums over segments s, unrelated prediction and reference
-    have E|Σ ŷ_s y_s*|² = Σ |ŷ_s|²|y_s|², which is known and taken out; a group drawn twice counts
-    fourfold in it. What is left may be slightly negative where there is nothing, so that the integral
-    over nothing is about zero.
+    Few segments look coherent by chance. So only products of different groups g, h count,
+
+        γ² = Σ_{g≠h} C_g C_h* / Σ_{g≠h} P̂_g P_h,
+
+    which is zero on average if prediction and reference have nothing to do with each other, and one if
+    they are the same. It may come out slightly negative, so that the integral over nothing is about
+    zero; a group drawn twice is still one group.
     """
 
     def summed(part: Tensor, by: Tensor) -> Tensor:
-        return torch.einsum("dg,gkf->dkf", by.to(part.dtype), part[:, :, inside])
+        return torch.einsum("dg,gkf->dkf", by.to(part.dtype), part)
 
-    powers = summed(spectra.power, weights) * summed(spectra.predicted_power, weights)
-    powers = powers.clamp(min=1e-300)
-    found = summed(spectra.cross, weights).abs().square() / powers
-    chance = (summed(spectra.chance, weights.square()) / powers).clamp(max=0.5)
-    coherence = ((found - chance) / (1 - chance)).clamp(max=_MOST_COHERENT)
+    cross, power, predicted = (
+        part[:, :, inside] for part in (spectra.cross, spectra.power, spectra.predicted_power)
+    )
+    own = weights.square()
+    found = summed(cross, weights).abs().square() - summed(cross.abs().square(), own)
+    most = summed(power, weights) * summed(predicted, weights) - summed(power * predicted, own)
+    coherence = (found / most.clamp(min=1e-300)).clamp(min=-1, max=_MOST_COHERENT)
     bits: Tensor = -torch.log2(1 - coherence).sum(1)
     return bits
 

@@ -54,12 +54,6 @@ def support(
         of: What was to be predicted, in words.
         high_hz: Readings above are censored.
     """
-    limit_hz = 2 * lowest_hz(sums.segment_s, TIME_BANDWIDTH)
-    if high_hz < 2 * limit_hz:
-        return Support(
-            reason=f"of {of}, nothing can be told above {high_hz:.2g} Hz, and clips show "
-            f"{limit_hz:.2g} Hz and up; use more or longer clips"
-        )
     weights = draw_weights(sums.total > 0, seed, n_draws)
     r2 = estimate(1 - (weights @ sums.error) / (weights @ sums.total))
     if r2.value is None or r2.value < MIN_R2:
@@ -67,6 +61,14 @@ def support(
             r2=r2,
             lag_s=sums.lag_s,
             reason=f"a linear readout explains R² = {r2.value:.3f} of {of}; at least {MIN_R2} needed",
+        )
+    limit_hz = 2 * lowest_hz(sums.segment_s, TIME_BANDWIDTH)
+    if high_hz < 2 * limit_hz:
+        return Support(
+            r2=r2,
+            lag_s=sums.lag_s,
+            reason=f"of {of}, nothing can be told above {high_hz:.2g} Hz, and clips show "
+            f"{limit_hz:.2g} Hz and up; use more or longer clips",
         )
     smooth = smoothing(sums.mod_freq_hz, limit_hz / 2, high_hz)
     gain = power_gain(weights.to(torch.complex128) @ sums.cross, weights @ sums.power, smooth)
