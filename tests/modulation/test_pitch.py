@@ -1,6 +1,6 @@
 """Pitch of sounds whose pitch is known, and each step against a loop."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -75,9 +75,7 @@ def test_path_is_the_cheapest_of_all() -> None:
 
     def worth(path: tuple[int, ...]) -> float:
         gained = sum(strength[i, k] for i, k in enumerate(path))
-        return gained - sum(
-            cost[i, a, b] for i, (a, b) in enumerate(zip(path, path[1:], strict=False))
-        )
+        return gained - sum(cost[i, a, b] for i, (a, b) in enumerate(pairwise(path)))
 
     best = max(product(range(3), repeat=6), key=worth)
     assert tuple(_cheapest_path(strength, cost)) == best

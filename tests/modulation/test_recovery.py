@@ -56,7 +56,7 @@ def slow_prediction(fit: Fitted, clip: int) -> tuple[Array, Array, list[int]]:
         first_row, first = int(fit.bands.frames.first[c]), int(fit.tokens.first[c])
         for n in range(1, int(fit.tokens.lengths[c]) - 1):
             at = [per_token * n + fit.lag + p - (per_token - 1) // 2 for p in range(per_token)]
-            if 0 <= at[0] and at[-1] < fit.bands.frames.lengths[c]:
+            if at[0] >= 0 and at[-1] < fit.bands.frames.lengths[c]:
                 inputs[c, n] = z[first + n - 1 : first + n + 2].reshape(-1)
                 targets[c, n] = y[[first_row + i for i in at]].reshape(-1)
     train = [key for key in inputs if fit.clip_fold[key[0]] != fold]
