@@ -18,6 +18,7 @@ from probe_bench.reports.geometry import geometry_curves
 from probe_bench.reports.likeness import likeness
 from probe_bench.reports.meaning import MEANING, meaning_sheets
 from probe_bench.reports.modulation import cutoff_curves, spectra
+from probe_bench.reports.protocols import ProtocolTable, protocol_tables
 from probe_bench.reports.record import FILTERS, Record, read_record
 from probe_bench.reports.robustness import degradation_curves, robustness_groups
 from probe_bench.reports.style import FEW, house_style
@@ -41,6 +42,7 @@ from probe_bench.reports.views import (
 )
 from probe_bench.reports.weights import weight_curves
 from probe_bench.reports.wording import findings
+from probe_bench.rows import read_beside
 
 __all__ = ["render"]
 
@@ -78,7 +80,7 @@ def render(runs: Sequence[Path], out: Path) -> Path:
         sheets = _sheets(shown, tests, folders)
         plates = {role: _plate(sheet, out / "figures") for role, sheet in sheets.items()}
     path = out / "report.html"
-    path.write_text(_page(table, tests, shown, records, plates), encoding="utf-8")
+    path.write_text(_page(runs, table, tests, shown, records, plates), encoding="utf-8")
     return path
 
 
@@ -122,6 +124,7 @@ def _plate(sheet: Sheet, folder: Path) -> Plate:
 
 
 def _page(
+    runs: Sequence[Path],
     table: pd.DataFrame,
     tests: pd.DataFrame,
     shown: pd.DataFrame,
@@ -147,6 +150,7 @@ def _page(
             mixed=any(line.mixed for group in headlines for line in group.lines),
             tested=not tests.empty,
             robustness=robustness_groups(table, tests),
+            protocols=_protocols(shown, records, runs),
             n_degraded=int(degraded(shown).sum()),
             sheets=plates,
             speed=any(role in plates for role in ("cutoff", "gain", "speed")),
@@ -166,6 +170,15 @@ def _heard(names: Sequence[str]) -> str:
     if 1 <= len(names) <= 2:
         return f"{' and '.join(names)} {'hears' if len(names) == 1 else 'hear'}"
     return "these encoders hear" if names else "was heard"
+
+
+def _protocols(
+    table: pd.DataFrame, records: Sequence[Record], runs: Sequence[Path]
+) -> list[ProtocolTable]:
+    """Scores by the published protocols that the records name, each of them once."""
+    told = {str(p.get("name")): p for r in records for p in r.content.get("protocols", ())}
+    published = pd.concat([read_beside(run / "published.csv") for run in runs])
+    return protocol_tables(table, published.drop_duplicates(), list(told.values()))
 
 
 def _corpora(table: pd.DataFrame, records: Sequence[Record]) -> list[Mapping[str, Any]]:

@@ -246,8 +246,9 @@ def start(recordings: Path, tmp_path: Path) -> Callable[[str, str], subprocess.P
     def run(cache: str, out: str) -> subprocess.Popen[bytes]:
         arguments = ["run", "--encoder", "wavjepa", "--task", "speaker", "phoneme"]
         places = ["--corpus", f"mine={recordings}", "--cache", cache, "--out", out]
+        less = ["--train-frames", "500", "--analysis", "modulation"]
         return subprocess.Popen(
-            [sys.executable, "-c", code, *arguments, *places],
+            [sys.executable, "-c", code, *arguments, *places, *less],
             cwd=tmp_path,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

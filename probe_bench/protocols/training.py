@@ -33,6 +33,7 @@ class Regime:
         longest: The end of training.
         check_every: Between looks.
         patience: Looks without a better value after which a head stops; None: never.
+        patience_epochs: Epochs that these looks have to span at least.
         shuffled: Whether every epoch has an order of its own.
         last_rate: Share of the learning rate that a cosine over epochs falls to; 1: no schedule.
         clip_norm: Gradients longer than this are shortened to it.
@@ -47,6 +48,7 @@ class Regime:
     longest: int
     check_every: int = 1
     patience: int | None = None
+    patience_epochs: int = 0
     shuffled: bool = True
     last_rate: float = 1.0
     clip_norm: float | None = None
@@ -60,6 +62,12 @@ class Regime:
         rest = units % self.batch_size
         kept = bool(rest) and not (self.skip_single and rest == 1 < units)
         return units // self.batch_size + kept
+
+    def looks_to_wait(self, epoch: float) -> int | None:
+        """Return the patience, given the length of an epoch in units of `check_every`'s count."""
+        if self.patience is None:
+            return None
+        return max(self.patience, math.ceil(self.patience_epochs * epoch / self.check_every))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,13 +168,15 @@ class _Stack:
         self._heads = torch.arange(len(candidates), device=device)
         self._rates = torch.tensor([candidate.lr for candidate in candidates], device=device)
         self._values, self._epochs = [-math.inf] * len(candidates), [0] * len(candidates)
-        self._looks_since = [0] * len(candidates)
+        self._looks_since = [0] * len(candidates)  # without a better value
+        self._patience = regime.patience
 
     def train(self, problem: Problem) -> list[Trained]:
         """Train to the end, or until the last head has stopped."""
         regime, looked = self._regime, False
         steps_an_epoch = regime.steps_an_epoch(len(problem))
         scale = steps_an_epoch if regime.counted_in == "epochs" else 1
+        self._patience = regime.looks_to_wait(steps_an_epoch / scale)
         with torch.random.fork_rng(devices=_cuda_of(self._heads.device)):
             torch.manual_seed(regime.seed)
             for step, units in enumerate(_batches(len(problem), regime)):
@@ -240,7 +250,7 @@ class _Stack:
                 self._keep(head, row)
             else:
                 self._looks_since[head] += 1
-            if self._regime.patience is None or self._looks_since[head] < self._regime.patience:
+            if self._patience is None or self._looks_since[head] < self._patience:
                 going.append(row)
         if len(going) < len(self._heads):
             self._let_go(torch.tensor(going, dtype=torch.long, device=self._heads.device))

@@ -137,7 +137,7 @@ def test_finds_the_lag_that_a_search_by_refitting_finds(log_mels: list[Tensor]) 
     tokens, bands, group = small_case(log_mels, 6.0)
     sums = readout(tokens, bands, group, n_groups=N_GROUPS)
     z, y = by_clip(tokens), by_clip(bands.frames)
-    r2 = {lag: slow_readout(z, y, group.tolist(), lag)[0] for lag in range(-12, 5, 2)}
+    r2 = {lag: slow_readout(z, y, group.tolist(), lag)[0] for lag in range(-12, 4, 3)}
     assert round(100 * sums.lag_s) == max(r2, key=r2.__getitem__) == -6
 
 

@@ -175,3 +175,10 @@ def test_training_leaves_the_global_generator_as_it_was() -> None:
 @pytest.mark.parametrize(("units", "expected"), [(16, 1), (17, 1), (18, 2), (1, 1), (33, 2)])
 def test_a_single_unit_at_the_end_may_be_left_out(units: int, expected: int) -> None:
     assert replace(REGIME, skip_single=True).steps_an_epoch(units) == expected
+
+
+@pytest.mark.parametrize(("epoch", "looks"), [(8, 4), (4300, 86)])
+def test_patience_spans_epochs_of_large_corpora(epoch: int, looks: int) -> None:
+    regime = replace(REGIME, counted_in="steps", check_every=250, patience=4, patience_epochs=5)
+    assert regime.looks_to_wait(epoch) == looks
+    assert replace(regime, patience=None).looks_to_wait(epoch) is None
