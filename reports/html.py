@@ -17,6 +17,7 @@ from probe_bench.reports.figures import task_curves
 from probe_bench.reports.geometry import geometry_curves
 from probe_bench.reports.likeness import likeness
 from probe_bench.reports.meaning import MEANING, meaning_sheets
+from probe_bench.reports.following import followed_curves, ripple_maps
 from probe_bench.reports.modulation import cutoff_curves, spectra
 from probe_bench.reports.protocols import ProtocolTable, protocol_tables
 from probe_bench.reports.record import FILTERS, Record, read_record
@@ -106,6 +107,8 @@ def _sheets(
         "confusions": confusion_maps(read_confusions(folders, table), "confusions"),
         "cutoff": cutoff_curves(table, "support_cutoff_by_layer"),
         "gain": spectra(table, "support_gain", "support_gain"),
+        "followed": followed_curves(table, "followed_by_layer"),
+        "ripples": ripple_maps(table, "joint_support"),
         "speed": spectra(table, "speed_psd", "output_speed"),
         "geometry": geometry_curves(table, "geometry_by_layer"),
         "likeness": likeness(table, "cka_between_layers"),

@@ -68,7 +68,7 @@ def test_low_pass_in_time_is_read_alike_at_every_scale(
     for row, rate_hz in zip(found, RATES_HZ, strict=True):
         octave = freqs[(freqs >= rate_hz / 2**0.5) & (freqs < rate_hz * 2**0.5)]
         expected = np.mean(1 / (1 + (octave / cutoff_hz) ** 8))
-        np.testing.assert_allclose(row, expected, atol=0.05)
+        np.testing.assert_allclose(row, expected, atol=0.08)
 
 
 def test_scales_that_features_lack_have_no_gain(
