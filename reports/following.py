@@ -12,6 +12,7 @@ from probe_bench.reports.canvas import Entry, Sheet, evenly, line_style, new_she
 from probe_bench.reports.layer_axis import axis_height_in, draw_layer_axis
 from probe_bench.reports.metrics import metric_text
 from probe_bench.reports.modulation import draw_cutoff, hz_axis
+from probe_bench.reports.settings import setting_number
 from probe_bench.reports.style import COLOURS, LOGMEL, MARKERS, NOTE_PT, Look
 from probe_bench.reports.tables import (
     ANALYSIS,
@@ -19,7 +20,6 @@ from probe_bench.reports.tables import (
     layer_rows,
     logmel_rows,
     score_of,
-    setting_number,
     subjects,
 )
 
@@ -81,7 +81,7 @@ def _draw_followed(axes: Axes, rows: pd.DataFrame, encoder: str, place: str) -> 
         ]
         said.append(f"{_target(metric)}: {', '.join(cutoffs)}")
     low, high = axes.get_ylim()
-    axes.set_ylim(low / 1.3, high * 1.1)
+    axes.set_ylim(low / 1.3, high * 1.5)  # room for arrows
     hz_axis(axes, "y")
     mine = rows[rows["name"] == encoder]
     draw_layer_axis(axes, mine, {encoder: LOGMEL})
@@ -134,7 +134,7 @@ def _draw_map(axes: Axes, rows: pd.DataFrame, title: str) -> tuple[str, str]:
     axes.set_xlabel("modulation frequency (Hz)")
     axes.set_ylabel("cycles per octave")
     write_title(axes, title)
-    return title, _describe_map(list(cells.columns), grid)
+    return title, _describe_map([float(hz) for hz in cells.columns], grid)
 
 
 def _write_shares(axes: Axes, grid: Float[np.ndarray, "scales rates"]) -> None:

@@ -14,10 +14,10 @@ from probe_bench.folders import make_folder
 from probe_bench.reports.canvas import Sheet
 from probe_bench.reports.confusions import confusion_maps, read_confusions
 from probe_bench.reports.figures import task_curves
+from probe_bench.reports.following import followed_curves, ripple_maps
 from probe_bench.reports.geometry import geometry_curves
 from probe_bench.reports.likeness import likeness
 from probe_bench.reports.meaning import MEANING, meaning_sheets
-from probe_bench.reports.following import followed_curves, ripple_maps
 from probe_bench.reports.modulation import cutoff_curves, spectra
 from probe_bench.reports.protocols import ProtocolTable, protocol_tables
 from probe_bench.reports.record import FILTERS, Record, read_record
