@@ -13,6 +13,7 @@ from probe_bench.confusions import confusions
 from probe_bench.encoder import Layer
 from probe_bench.geometry.results import Finding
 from probe_bench.lineup import Contestant
+from probe_bench.modulation.findings import findings
 from probe_bench.modulation.results import CurvePoint, Emphasis, Estimate, LayerModulation
 from probe_bench.rows import Row, file_name
 from probe_bench.scoring import Predictions, Score
@@ -167,6 +168,9 @@ def modulation_rows(
             units = (layer.emphasis.n_clips, layer.emphasis.n_groups)
             for metric, estimate, setting in _emphasis_rows(layer.emphasis):
                 yield row(metric, estimate, "ripples", setting, units=units)
+        for more in findings(layer):
+            setting = ";".join(filter(None, (more.setting, _reason(more.reason))))
+            yield row(more.metric, more.estimate, more.probe, setting)
 
 
 def _emphasis_rows(emphasis: Emphasis) -> Iterator[tuple[str, Estimate, str]]:

@@ -14,6 +14,7 @@ from probe_bench.folders import make_folder
 from probe_bench.reports.canvas import Sheet
 from probe_bench.reports.confusions import confusion_maps, read_confusions
 from probe_bench.reports.figures import task_curves
+from probe_bench.reports.following import followed_curves, ripple_maps
 from probe_bench.reports.geometry import geometry_curves
 from probe_bench.reports.likeness import likeness
 from probe_bench.reports.meaning import MEANING, meaning_sheets
@@ -107,6 +108,8 @@ def _sheets(
         "cutoff": cutoff_curves(table, "support_cutoff_by_layer"),
         "gain": spectra(table, "support_gain", "support_gain"),
         "emphasis": spectra(table, "emphasis_gain", "emphasis_gain"),
+        "followed": followed_curves(table, "followed_by_layer"),
+        "ripples": ripple_maps(table, "joint_support"),
         "speed": spectra(table, "speed_psd", "output_speed"),
         "geometry": geometry_curves(table, "geometry_by_layer"),
         "likeness": likeness(table, "cka_between_layers"),

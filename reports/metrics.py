@@ -167,6 +167,16 @@ METRICS: Mapping[str, MetricText] = {
     "support_low_hz": MetricText(
         label="lower support cutoff", unit="Hz", ranked=False, censored_sign="<"
     ),
+    "support_phones_hz": MetricText(label="phones followed up to", unit="Hz", ranked=False),
+    "support_energy_hz": MetricText(label="energy followed up to", unit="Hz", ranked=False),
+    "support_voicing_hz": MetricText(label="voicing followed up to", unit="Hz", ranked=False),
+    "support_pitch_hz": MetricText(label="pitch followed up to", unit="Hz", ranked=False),
+    "support_joint_gain": MetricText(label="power gain of ripples", ranked=False),
+    "r2_band": MetricText(label="R² with context in a band", ranked=False),
+    "r2_by_frequency": MetricText(label="R² with context", ranked=False),
+    "information_bits_per_s": MetricText(label="spectral information", unit="bit/s", ranked=False),
+    "information_hz": MetricText(label="95 % of the information below", unit="Hz", ranked=False),
+    "information_share": MetricText(label="share of the information below", ranked=False),
     "emphasis_hz": MetricText(label="emphasis cutoff", unit="Hz", ranked=False),
     "emphasis_total_hz": MetricText(
         label="emphasis cutoff with the estimator's own error", unit="Hz", ranked=False

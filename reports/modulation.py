@@ -31,7 +31,7 @@ from probe_bench.reports.tables import (
     subjects,
 )
 
-__all__ = ["cutoff_curves", "spectra"]
+__all__ = ["cutoff_curves", "draw_cutoff", "hz_axis", "spectra"]
 
 HZ_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 LINES_IN_LEGEND = 8
@@ -73,10 +73,10 @@ def _draw_cutoffs(
             _draw_control(axes, mine, series.look)
         else:
             shift = (curves.index(series) - (len(curves) - 1) / 2) * 0.008 if few else 0.0
-            _draw_cutoff(axes, mine, series.look, shift, intervals=few)
+            draw_cutoff(axes, mine, series.look, shift, intervals=few)
     low, high = axes.get_ylim() if rows["value"].notna().any() else (HZ_TICKS[0], HZ_TICKS[-1])
     axes.set_ylim(low / 1.3, high * 1.1)
-    _hz_axis(axes, "y")
+    hz_axis(axes, "y")
     draw_layer_axis(axes, rows, shown)
     axes.set_ylabel(f"support cutoff, {HALF_POWER} (Hz)")
     title = f"support cutoff · {corpus}"
@@ -84,7 +84,7 @@ def _draw_cutoffs(
     return title, _describe(rows, list(shown))
 
 
-def _draw_cutoff(
+def draw_cutoff(
     axes: Axes, mine: pd.DataFrame, look: Look, shift: float, *, intervals: bool
 ) -> None:
     """Points with intervals; arrows where only a lower limit is known, crosses where nothing is."""
@@ -188,7 +188,7 @@ def _draw_spectra(
 def _finish_spectra(axes: Axes, metric: str, layers: pd.DataFrame) -> None:
     axes.grid(visible=False)
     axes.set_xscale("log", base=2)
-    _hz_axis(axes, "x")
+    hz_axis(axes, "x")
     axes.set_xlabel("modulation frequency (Hz)")
     if metric in GAINS:
         axes.axhline(0.5, **line_style(CHANCE))
@@ -205,7 +205,7 @@ def _finish_spectra(axes: Axes, metric: str, layers: pd.DataFrame) -> None:
             axes.axvline(float(rate_hz) / 2, **line_style(NYQUIST))
 
 
-def _hz_axis(axes: Axes, which: str) -> None:
+def hz_axis(axes: Axes, which: str) -> None:
     """Octave ticks written as plain numbers."""
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     axis = axes.xaxis if which == "x" else axes.yaxis

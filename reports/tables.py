@@ -56,7 +56,9 @@ DEGRADED = "test+"
 TWIN_PREFIX = "random:"
 WEIGHT = "layer_weight"
 SPEED = "support_hz"
-SPECTRA = ("support_gain", "emphasis_gain", "speed_psd")
+SPECTRA = (
+    "support_gain", "emphasis_gain", "speed_psd", "r2_by_frequency", "information_share", "support_joint_gain"
+)  # fmt: skip
 PAIRS = ("cka", "svcca", "pwcca")
 
 

@@ -1,20 +1,30 @@
-"""Support and output speed of every layer of an encoder on a corpus.
+"""Support, recovery and output speed of every layer of an encoder on a corpus.
 
 *Support* is the fastest modulation of the sound that a linear readout of one token can follow.
-*Output speed* is where the power of the features' own modulation spectrum lies; it is no cutoff, and
-on speech an encoder that passes everything has one of about 5 Hz.
+The same
+is asked of phones, energy, voicing and pitch, and of ripples of every rate and scale. *Recovery* says
+what a readout with context gets back of every modulation frequency, and how many bits a second that
+is. *Output speed* is where the power of the features' own modulation spectrum lies; it is no cutoff,
+and on speech an encoder that passes everything has one of about 5 Hz.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from probe_bench.features import Features
-from probe_bench.modulation.readout import readout
+from probe_bench.modulation.fitting import Fitted, fit_readout
+from probe_bench.modulation.following import follow
+from probe_bench.modulation.information import recovery
+from probe_bench.modulation.joint import joint_support
+from probe_bench.modulation.readout import band_readout
+from probe_bench.modulation.recovery import recover
 from probe_bench.modulation.reference import Bands, Reference
-from probe_bench.modulation.results import LayerModulation, Support
+from probe_bench.modulation.results import Joint, LayerModulation, Recovery, Support
 from probe_bench.modulation.speed import speed
 from probe_bench.modulation.support import support
+from probe_bench.modulation.targets import Target
 from probe_bench.modulation.tokens import Tokens, flatten, without_position_mean
 
 __all__ = ["measure"]
@@ -68,21 +78,46 @@ def _measure_layer(
     frames = [clip.cpu() for clip in features.frames(index, clips)]
     tokens = without_position_mean(flatten(frames))
     reason = _refusal(tokens, bands, reference)
-    group, n_groups = reference.group, reference.n_groups
-    found = (
-        Support(reason=reason)
-        if reason
-        else support(readout(tokens, bands, group, n_groups=n_groups), seed=seed, n_draws=n_draws)
-    )
-    rate_hz = float(layer.frame_rate_hz)
+    group, n_groups, rate_hz = reference.group, reference.n_groups, float(layer.frame_rate_hz)
+    targets = reference.targets(layer)
+    if reason:
+        read = _unread(targets, reason)
+    else:
+        fit = fit_readout(tokens, bands, group, n_groups=n_groups)
+        read = _read(fit, targets, seed=seed, n_draws=n_draws)
     return LayerModulation(
         layer=layer,
-        support=found,
+        **read,
         speed=speed(tokens, rate_hz, group, n_groups=n_groups, seed=seed, n_draws=n_draws),
         n_clips=len(clips),
         n_groups=n_groups,
         duration_s=reference.duration_s,
     )
+
+
+def _read(fit: Fitted, targets: Sequence[Target], *, seed: int, n_draws: int) -> dict[str, Any]:
+    """Everything that starts from one fitted readout."""
+    found = support(band_readout(fit), seed=seed, n_draws=n_draws)
+    return {
+        "support": found,
+        "followed": {
+            target.name: follow(fit, target, seed=seed, n_draws=n_draws) for target in targets
+        },
+        "recovery": recovery(recover(fit), seed=seed, n_draws=n_draws),
+        "joint": Joint(reason=found.reason)
+        if found.reason
+        else joint_support(fit, seed=seed, n_draws=n_draws),
+    }
+
+
+def _unread(targets: Sequence[Target], reason: str) -> dict[str, Any]:
+    """The same where there is no readout."""
+    return {
+        "support": Support(reason=reason),
+        "followed": {target.name: Support(reason=reason) for target in targets},
+        "recovery": Recovery(reason=reason),
+        "joint": Joint(reason=reason),
+    }
 
 
 def _refusal(tokens: Tokens, bands: Bands, reference: Reference) -> str:

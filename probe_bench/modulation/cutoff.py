@@ -19,9 +19,11 @@ from probe_bench.modulation.results import Estimate
 
 __all__ = [
     "HIGH_HZ",
+    "MOST_CHANCE",
     "Crossings",
     "bootstrap_weights",
     "censored",
+    "chance_gain",
     "crossings",
     "interval",
     "power_gain",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 HIGH_HZ = 40.0
+MOST_CHANCE = 0.1  # of the largest gain may be due to chance where a gain is told
 _PER_OCTAVE = 24  # grid points; a third of an octave is eight of them
 _THIRD = _PER_OCTAVE // 3
 
@@ -39,7 +42,7 @@ class Smoothing:
     """A linear map from spectra to a logarithmic frequency grid, a third of an octave wide.
 
     Attributes:
-        mod_freq_hz: The logarithmic grid from `low_hz` to `HIGH_HZ`.
+        mod_freq_hz: The logarithmic grid from `low_hz` to `high_hz`.
         weights: Interpolation and moving average in one matrix.
     """
 
@@ -47,10 +50,12 @@ class Smoothing:
     weights: Float[Tensor, "points freqs"]
 
 
-def smoothing(mod_freq_hz: Float[Tensor, " freqs"], low_hz: float) -> Smoothing:
+def smoothing(
+    mod_freq_hz: Float[Tensor, " freqs"], low_hz: float, high_hz: float = HIGH_HZ
+) -> Smoothing:
     """Build the smoother for spectra on `mod_freq_hz`."""
-    n = int(np.floor(np.log2(HIGH_HZ / low_hz) * _PER_OCTAVE)) + 1
-    points = HIGH_HZ * 2.0 ** (np.arange(1 - n, 1) / _PER_OCTAVE)
+    n = int(np.floor(np.log2(high_hz / low_hz) * _PER_OCTAVE)) + 1
+    points = high_hz * 2.0 ** (np.arange(1 - n, 1) / _PER_OCTAVE)
     # Nine points, the outer two by half, span exactly a third of an octave around each point.
     offsets = np.arange(-_THIRD // 2, _THIRD // 2 + 1)
     share = np.where(abs(offsets) == _THIRD // 2, 0.5, 1.0) / _THIRD
@@ -71,6 +76,22 @@ def power_gain(
     """Return the smoothed |T|² of summed cross-spectra and spectra."""
     gain = cross.abs().square() / power.square().clamp(min=1e-300)
     return gain @ smooth.weights.T
+
+
+def chance_gain(
+    cross: Complex[Tensor, "*some freqs"],
+    power: Float[Tensor, "*some freqs"],
+    predicted_power: Float[Tensor, "*some freqs"],
+    chance: Float[Tensor, "*some freqs"],
+) -> Float[Tensor, "*some freqs"]:
+    """Return how much of |T|² is due to chance.
+
+    Of an unrelated prediction, the square of the cross-spectrum is `chance`, the sum over segments of
+    the product of both spectra; of a prediction with coherence γ², the share 1 - γ² of that.
+    """
+    power = power.clamp(min=1e-300)
+    coherence = cross.abs().square() / (power * predicted_power.clamp(min=1e-300))
+    return (1 - coherence).clamp(min=0) * chance / power.square()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

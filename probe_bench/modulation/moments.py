@@ -36,12 +36,16 @@ class CrossFit:
 
     Attributes:
         x_mean: Mean of the training tokens.
+        whiten: From centred tokens to their whitened principal components.
+        to_bands: From those to centred bands.
         weights: From centred tokens to reference components.
         y_mean: Mean of the training reference.
         axes: From centred bands to unit-variance reference components.
     """
 
     x_mean: Float[Tensor, "folds dim"]
+    whiten: Float[Tensor, "folds dim dims"]
+    to_bands: Float[Tensor, "folds dims bands"]
     weights: Float[Tensor, "folds dim components"]
     y_mean: Float[Tensor, "folds bands"]
     axes: Float[Tensor, "folds bands components"]
@@ -101,5 +105,12 @@ def cross_fit(moments: Moments, *, dims: int, components: int, ridge: float) -> 
     whiten, axes = principal_axes(xx, dims), principal_axes(yy, components)
     # The Gram matrix of whitened tokens is the identity, so the ridge solution needs no solve:
     # W = A (I + ridge I)^-1 A' C_xy B.
-    weights = whiten @ (whiten.mT @ xy @ axes) / (1 + ridge)
-    return CrossFit(x_mean=x_mean, weights=weights, y_mean=y_mean, axes=axes)
+    to_bands = whiten.mT @ xy / (1 + ridge)
+    return CrossFit(
+        x_mean=x_mean,
+        whiten=whiten,
+        to_bands=to_bands,
+        weights=whiten @ (to_bands @ axes),
+        y_mean=y_mean,
+        axes=axes,
+    )

@@ -1,8 +1,8 @@
 """Readout modulation transfer function: how fast a sound may change for a layer to follow it.
 
-A linear readout without context predicts the principal components y of the log-mel reference from one
-token z at its best lag. What the layer has lost of a modulation frequency the readout cannot give
-back, so the transfer function from y to its held-out prediction
+A linear readout without context predicts the principal components y of the log-mel reference (or any
+other track) from one token z at its best lag. What the layer has lost of a modulation frequency the
+readout cannot give back, so the transfer function from y to its held-out prediction
 
     T(f) = |sum_k S_{yhat_k y_k}(f)| / sum_k S_{y_k y_k}(f)
 
@@ -16,23 +16,26 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from probe_bench.modulation.lag import best_lag, lag_grid
-from probe_bench.modulation.moments import cross_fit, fold_moments, principal_axes
-from probe_bench.modulation.pairing import Pairing, pair
+from probe_bench.modulation.fitting import Fitted, fit_readout
 from probe_bench.modulation.reference import Bands
 from probe_bench.modulation.segments import Segments, cut, eigenspectra
 from probe_bench.modulation.tokens import Tokens
 
-__all__ = ["TIME_BANDWIDTH", "Readout", "fold_of_group", "readout"]
+__all__ = [
+    "TIME_BANDWIDTH",
+    "PairSpectra",
+    "Readout",
+    "band_readout",
+    "pair_spectra",
+    "pair_sums",
+    "readout",
+    "stuffed_spectra",
+    "without_clip_mean",
+]
 
-_COMPONENTS = 12
-_DIMS = 48
-_PATCH_DIMS = 160
 # One taper: three of NW = 2 double the lowest cutoff that short clips can show (a true 1 Hz reads
 # 1.4 Hz in clips of 2 s) and make intervals hardly narrower.
 TIME_BANDWIDTH = 1.0
-_PATCH_ROWS = 4  # tokens of four or more reference rows hold several instants each
-_RIDGE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +48,8 @@ class Readout:
         total: Squared deviation from the training mean of every group.
         cross: Cross-spectrum of prediction and reference, summed over components.
         power: Spectrum of the reference, summed over components.
+        predicted_power: Spectrum of the prediction, summed over components.
+        chance: Square of the cross-spectrum that an unrelated prediction of the same spectrum has.
         mod_freq_hz: Modulation frequencies of the spectra.
         segment_s: Median segment length.
         is_patch: Tokens span four or more reference rows.
@@ -55,20 +60,29 @@ class Readout:
     total: Float[Tensor, " groups"]
     cross: Complex[Tensor, "groups freqs"]
     power: Float[Tensor, "groups freqs"]
+    predicted_power: Float[Tensor, "groups freqs"]
+    chance: Float[Tensor, "groups freqs"]
     mod_freq_hz: Float[Tensor, " freqs"]
     segment_s: float
     is_patch: bool
 
 
-def fold_of_group(size: Float[Tensor, " groups"], n_folds: int) -> Int[Tensor, " groups"]:
-    """Deal groups to folds, the largest first, each to the fold that is emptiest so far."""
-    fold = torch.zeros(len(size), dtype=torch.long)
-    filled = [0.0] * n_folds
-    for group in size.argsort(descending=True, stable=True).tolist():
-        emptiest = filled.index(min(filled))
-        fold[group] = emptiest
-        filled[emptiest] += float(size[group])
-    return fold
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairSpectra:
+    """Spectra of predictions and references of every component, summed over each group's segments.
+
+    Attributes:
+        cross: Cross-spectrum of prediction and reference.
+        power: Spectrum of the reference.
+        predicted_power: Spectrum of the prediction.
+        chance: Sum over segments of the product of both spectra: what the square of the
+            cross-spectrum comes to if prediction and reference have nothing to do with each other.
+    """
+
+    cross: Complex[Tensor, "groups components freqs"]
+    power: Float[Tensor, "groups components freqs"]
+    predicted_power: Float[Tensor, "groups components freqs"]
+    chance: Float[Tensor, "groups components freqs"]
 
 
 def readout(
@@ -86,98 +100,106 @@ def readout(
     Returns:
         Held-out sums per group.
     """
-    n_folds = min(n_folds, n_groups)
-    size = torch.bincount(group, weights=tokens.lengths.cpu().double(), minlength=n_groups)
-    clip_fold = fold_of_group(size, n_folds)[group]
-    pairing = pair(tokens, bands)
-    is_patch = bands.grid.per_token >= _PATCH_ROWS
-    n_dims = _PATCH_DIMS if is_patch else _DIMS
-    lag = _search(tokens, bands, pairing, clip_fold, n_dims)
+    return band_readout(fit_readout(tokens, bands, group, n_groups=n_groups, n_folds=n_folds))
 
-    rows, inside = (part[:, 0] for part in pairing.rows(torch.tensor([lag])))
-    rows, clip, x, y = rows[inside], tokens.clip[inside], tokens.values[inside], bands.frames.values
-    moments = fold_moments(x, y[rows], clip_fold[clip], n_folds)
-    fit = cross_fit(moments, dims=n_dims, components=_COMPONENTS, ridge=_RIDGE)
-    predicted = _apply(x, fit.x_mean, fit.weights, clip_fold[clip])
-    wanted = _apply(y, fit.y_mean, fit.axes, clip_fold[bands.frames.clip])
-    both, segments = _aligned(predicted, wanted, rows, clip, bands)
-    cross, power = _cross_spectra(both, segments, group, n_groups)
+
+def band_readout(fit: Fitted) -> Readout:
+    """Return the sums of a fitted readout of the reference's components."""
+    clip = fit.tokens.clip[fit.paired]
+    return pair_sums(fit, fit.predicted, fit.components, fit.rows, clip, fit.lag)
+
+
+def pair_sums(
+    fit: Fitted,
+    predicted: Float[Tensor, "paired components"],
+    wanted: Float[Tensor, "rows components"],
+    rows: Int[Tensor, " paired"],
+    clip: Int[Tensor, " paired"],
+    lag: int,
+) -> Readout:
+    """Return the sums of some predictions.
+
+    Args:
+        fit: What was fitted.
+        predicted: Prediction of every token used.
+        wanted: What was to be predicted, on all rows.
+        rows: Row of every token used.
+        clip: Clip of every token used.
+        lag: Lag in reference rows.
+    """
+    spectra, segments = stuffed_spectra(fit, predicted, wanted, rows, clip)
 
     def by_group(value: Tensor) -> Tensor:
-        sums = value.new_zeros(n_groups, dtype=torch.float64)
-        return sums.index_add_(0, group[clip], value.double().square().sum(1))
+        sums = value.new_zeros(fit.n_groups, dtype=torch.float64)
+        return sums.index_add_(0, fit.group[clip], value.double().square().sum(1))
 
     return Readout(
-        lag_s=lag / float(bands.grid.rate_hz),
+        lag_s=lag / fit.rate_hz,
         error=by_group(wanted[rows] - predicted),
         total=by_group(wanted[rows]),
-        cross=cross,
-        power=power,
+        cross=spectra.cross.sum(1),
+        power=spectra.power.sum(1),
+        predicted_power=spectra.predicted_power.sum(1),
+        chance=spectra.chance.sum(1),
         mod_freq_hz=segments.mod_freq_hz,
         segment_s=segments.median_s,
-        is_patch=is_patch,
+        is_patch=fit.is_patch,
     )
 
 
-def _search(tokens: Tokens, bands: Bands, pairing: Pairing, clip_fold: Tensor, n_dims: int) -> int:
-    """Search the lag in principal components of all frames: they decide nothing but the lag."""
-    x = _whitened(tokens.values, n_dims)
-    y = _whitened(bands.frames.values, _COMPONENTS)
-    lags = lag_grid(float(bands.grid.rate_hz))
-    return best_lag(x, y, pairing, clip_fold[tokens.clip], lags=lags, ridge=_RIDGE)
+def stuffed_spectra(
+    fit: Fitted,
+    predicted: Float[Tensor, "paired components"],
+    wanted: Float[Tensor, "rows components"],
+    rows: Int[Tensor, " paired"],
+    clip: Int[Tensor, " paired"],
+) -> tuple[PairSpectra, Segments]:
+    """Place predictions on the reference grid, zeros between them, and transform where there are any.
 
-
-def _whitened(frames: Tensor, most: int) -> Tensor:
-    centred = (frames - frames.mean(0)).double()
-    axes = principal_axes(centred.T @ centred / len(centred), most)
-    return (centred @ axes).float()
-
-
-def _apply(frames: Tensor, mean: Tensor, weights: Tensor, fold: Tensor) -> Tensor:
-    """Map every frame by the weights of its own fold."""
-    out = frames.new_zeros(len(frames), weights.shape[-1])
-    for k in range(len(weights)):
-        held = fold == k
-        out[held] = ((frames[held].double() - mean[k]) @ weights[k]).float()
-    return out
-
-
-def _aligned(
-    predicted: Tensor, wanted: Tensor, rows: Tensor, clip: Tensor, bands: Bands
-) -> tuple[Tensor, Segments]:
-    """Prediction (zeros between tokens) beside reference, and the stretches where there are both.
-
-    Both have their clip mean subtracted, so that it does not leak into the lowest frequencies.
+    Arguments are those of `pair_sums`. Both sides have their clip mean subtracted, so that it does not
+    leak into the lowest frequencies.
     """
-    per_token, n_clips = bands.grid.per_token, len(bands.frames.lengths)
+    frames, per_token = fit.bands.frames, fit.bands.grid.per_token
     stuffed = torch.zeros_like(wanted)
-    stuffed[rows] = per_token * (predicted - _clip_mean(predicted, clip, n_clips)[clip])
-    row_clip = bands.frames.clip
-    signal = wanted - _clip_mean(wanted, row_clip, n_clips)[row_clip]
-    start = torch.zeros_like(bands.frames.lengths).scatter_reduce_(
+    stuffed[rows] = per_token * without_clip_mean(predicted, clip, len(fit.group))
+    signal = without_clip_mean(wanted, frames.clip, len(fit.group))
+    start = torch.zeros_like(frames.lengths).scatter_reduce_(
         0, clip, rows, "amin", include_self=False
     )
-    covered = torch.bincount(clip, minlength=n_clips) * per_token
-    length = torch.minimum(covered, bands.frames.first + bands.frames.lengths - start)
-    segments = cut(start, length, float(bands.grid.rate_hz))
-    return torch.cat([stuffed, signal], 1), segments
+    covered = torch.bincount(clip, minlength=len(frames.lengths)) * per_token
+    length = torch.minimum(covered, frames.first + frames.lengths - start)
+    segments = cut(start, length, fit.rate_hz)
+    return pair_spectra(stuffed, signal, segments, fit.group, fit.n_groups), segments
 
 
-def _cross_spectra(
-    both: Tensor, segments: Segments, group: Tensor, n_groups: int
-) -> tuple[Tensor, Tensor]:
-    """Cross-spectrum and spectrum of the second half of the columns, summed over each group."""
-    n_freqs, k = len(segments.mod_freq_hz), both.shape[1] // 2
-    cross = torch.zeros(n_groups, n_freqs, dtype=torch.complex128)
-    power = torch.zeros(n_groups, n_freqs, dtype=torch.float64)
-    for part, spectra in eigenspectra(both, segments, TIME_BANDWIDTH):
-        y_hat, y = spectra[:, :, :k], spectra[:, :, k:]
-        owner = group[segments.clip[part]]
-        cross.index_add_(0, owner, (y_hat * y.conj()).sum((1, 2)).to(torch.complex128))
-        power.index_add_(0, owner, y.abs().square().sum((1, 2)).double())
-    return cross, power
-
-
-def _clip_mean(values: Tensor, clip: Tensor, n_clips: int) -> Tensor:
+def without_clip_mean(
+    values: Float[Tensor, "rows components"], clip: Int[Tensor, " rows"], n_clips: int
+) -> Float[Tensor, "rows components"]:
+    """Subtract the mean of every clip."""
     total = values.new_zeros(n_clips, values.shape[1]).index_add_(0, clip, values)
-    return total / torch.bincount(clip, minlength=n_clips)[:, None].clamp(min=1)
+    count = torch.bincount(clip, minlength=n_clips)[:, None].clamp(min=1)
+    centred: Tensor = values - (total / count)[clip]
+    return centred
+
+
+def pair_spectra(
+    predicted: Float[Tensor, "rows components"],
+    wanted: Float[Tensor, "rows components"],
+    segments: Segments,
+    group: Int[Tensor, " clips"],
+    n_groups: int,
+) -> PairSpectra:
+    """Sum spectra and cross-spectra of prediction and reference over the segments of each group."""
+    shape = (n_groups, wanted.shape[1], len(segments.mod_freq_hz))
+    cross = torch.zeros(shape, dtype=torch.complex128)
+    power, predicted_power, chance = torch.zeros(3, *shape, dtype=torch.float64)
+    both = torch.cat([predicted, wanted], 1)
+    for part, spectra in eigenspectra(both, segments, TIME_BANDWIDTH):
+        y_hat, y = spectra.sum(1).chunk(2, 1)
+        owner = group[segments.clip[part]]
+        there, guess = y.abs().square().double(), y_hat.abs().square().double()
+        cross.index_add_(0, owner, (y_hat * y.conj()).to(torch.complex128))
+        power.index_add_(0, owner, there)
+        predicted_power.index_add_(0, owner, guess)
+        chance.index_add_(0, owner, guess * there)
+    return PairSpectra(cross=cross, power=power, predicted_power=predicted_power, chance=chance)

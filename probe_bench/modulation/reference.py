@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import ceil, floor
 
 import torch
@@ -18,6 +19,7 @@ from probe_bench.audio import load
 from probe_bench.corpus import Corpus
 from probe_bench.encoder import Layer
 from probe_bench.logmel import log_mel
+from probe_bench.modulation.targets import Target, make_targets
 from probe_bench.modulation.tokens import Tokens, flatten, without_position_mean
 
 __all__ = ["Bands", "Grid", "Reference", "band_grid"]
@@ -97,6 +99,7 @@ class Reference:
         self.group = torch.tensor([known[name] for name in names])
         self.n_groups = len(known)
         self._bands: dict[tuple[Fraction, Fraction], Tokens] = {}
+        self._targets: dict[tuple[Fraction, Fraction], tuple[Target, ...]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -110,14 +113,33 @@ class Reference:
         key = (grid.rate_hz, grid.first_s)
         with self._lock:  # encoders measured side by side often want the same
             if key not in self._bands:
-                self._bands[key] = self._at(grid)
+                self._bands[key] = self._bands_at(grid)
         return Bands(grid=grid, frames=self._bands[key])
 
-    def _at(self, grid: Grid) -> Tokens:
-        paths = (self.corpus.clips[i].path for i in self.clips)
+    def targets(self, layer: Layer) -> tuple[Target, ...]:
+        """Return what else a layer may be asked to follow, on the same rows as the bands."""
+        grid = band_grid(layer)
+        key = (grid.rate_hz, grid.first_s)
+        with self._lock:
+            if key not in self._targets:
+                self._targets[key] = self._targets_at(grid)
+        return self._targets[key]
+
+    def _bands_at(self, grid: Grid) -> Tokens:
         rate_hz = self.sample_rate_hz
-        clips = [_log_mel_at(load(path, rate_hz), rate_hz, grid) for path in paths]
+        clips = [_log_mel_at(x, rate_hz, _centres_s(x, rate_hz, grid)) for x in self._waveforms]
         return without_position_mean(flatten(clips))
+
+    def _targets_at(self, grid: Grid) -> tuple[Target, ...]:
+        rate_hz, waveforms = self.sample_rate_hz, self._waveforms
+        clips = [self.corpus.clips[i] for i in self.clips]
+        centres_s = [_centres_s(x, rate_hz, grid) for x in waveforms]
+        return tuple(make_targets(clips, waveforms, rate_hz, centres_s, float(_WINDOW_S)))
+
+    @cached_property
+    def _waveforms(self) -> list[Float[Tensor, " _"]]:
+        """Samples of every chosen clip, read once for all grids."""
+        return [load(self.corpus.clips[i].path, self.sample_rate_hz) for i in self.clips]
 
 
 def _choose(corpus: Corpus, group: str, most_s: float) -> tuple[tuple[int, ...], list[str]]:
@@ -137,15 +159,22 @@ def _choose(corpus: Corpus, group: str, most_s: float) -> tuple[tuple[int, ...],
     return tuple(i for i, _ in chosen), [g for _, g in chosen]
 
 
-def _log_mel_at(
+def _centres_s(
     waveform: Float[Tensor, " samples"], sample_rate_hz: int, grid: Grid
-) -> Float[Tensor, "rows bands"]:
-    """Log-mel under windows centred at the grid's times, to the nearest sample."""
-    window = round(_WINDOW_S * sample_rate_hz)
+) -> Float[Tensor, " rows"]:
+    """Times of the rows whose windows lie inside a clip."""
     last_s = Fraction(len(waveform), sample_rate_hz) - _WINDOW_S / 2
     n_rows = max(0, floor((last_s - grid.first_s) * grid.rate_hz) + 1)
     rows = torch.arange(n_rows, dtype=torch.float64)
-    centres = (float(grid.first_s) + rows / float(grid.rate_hz)) * sample_rate_hz
+    return float(grid.first_s) + rows / float(grid.rate_hz)
+
+
+def _log_mel_at(
+    waveform: Float[Tensor, " samples"], sample_rate_hz: int, centres_s: Float[Tensor, " rows"]
+) -> Float[Tensor, "rows bands"]:
+    """Log-mel under windows centred at some times, to the nearest sample."""
+    window = round(_WINDOW_S * sample_rate_hz)
+    centres = centres_s * sample_rate_hz
     start = (centres - window / 2).round().long().clamp(0, max(0, len(waveform) - window))
     pieces = waveform[start[:, None] + torch.arange(window)]
     return log_mel(pieces, sample_rate_hz, bands=_BANDS, hop_samples=window, window_samples=window)[

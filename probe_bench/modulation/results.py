@@ -1,11 +1,24 @@
 """What the modulation analysis says about a layer."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from probe_bench.encoder import Layer
 
-__all__ = ["CurvePoint", "Emphasis", "Estimate", "Gain", "LayerModulation", "Speed", "Support"]
+__all__ = [
+    "BandEstimate",
+    "CurvePoint",
+    "Emphasis",
+    "Estimate",
+    "Gain",
+    "Joint",
+    "JointPoint",
+    "LayerModulation",
+    "Recovery",
+    "Speed",
+    "Support",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +82,74 @@ class Support:
     total_low_hz: float | None = None
     total_high_hz: float | None = None
     gain: tuple[CurvePoint, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BandEstimate:
+    """A number for a band of modulation frequencies.
+
+    Attributes:
+        low_hz: Lower edge.
+        high_hz: Upper edge.
+        estimate: The number.
+        reason: Why there is none; empty if there is one.
+    """
+
+    low_hz: float
+    high_hz: float
+    estimate: Estimate = Estimate()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recovery:
+    """What a readout with context recovers of the sound, by modulation frequency. No cutoff.
+
+    Attributes:
+        r2_bands: Held-out R² in octave bands.
+        r2_by_frequency: Held-out R² over a third of an octave around each frequency.
+        bits_per_s: Spectral information up to 40 Hz.
+        information_hz: Frequency below which 95 % of it lie.
+        share_below: Share of the information below some frequencies.
+        reason: Why there is nothing; empty if there is.
+    """
+
+    r2_bands: tuple[BandEstimate, ...] = ()
+    r2_by_frequency: tuple[CurvePoint, ...] = ()
+    bits_per_s: Estimate = Estimate()
+    information_hz: Estimate = Estimate()
+    share_below: tuple[CurvePoint, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JointPoint:
+    """Power gain for ripples of one rate in time and one scale in frequency.
+
+    Attributes:
+        mod_freq_hz: Centre of an octave of modulation frequencies.
+        scale_cyc_per_oct: Spectral modulation in cycles per octave.
+        gain: Power gain relative to the largest.
+        reason: Why there is none; empty if there is one.
+    """
+
+    mod_freq_hz: float
+    scale_cyc_per_oct: float
+    gain: Estimate = Estimate()
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Joint:
+    """Support by rate and scale.
+
+    Attributes:
+        points: Power gain of every ripple.
+        reason: Why there is none; empty if there is one.
+    """
+
+    points: tuple[JointPoint, ...] = ()
     reason: str = ""
 
 
@@ -138,6 +219,9 @@ class LayerModulation:
         support: What a linear readout can follow.
         speed: How fast the features change.
         emphasis: How strongly it responds to ripples; None where no encoder could hear them.
+        followed: Support of phones, energy, voicing and pitch, by name; empty where not asked for.
+        recovery: What a readout with context recovers.
+        joint: Support by rate and scale.
         n_clips: Clips used.
         n_groups: Independent units among them.
         duration_s: Audio used.
@@ -150,3 +234,6 @@ class LayerModulation:
     n_clips: int
     n_groups: int
     duration_s: float
+    followed: Mapping[str, Support] = field(default_factory=dict)
+    recovery: Recovery = Recovery()
+    joint: Joint = Joint()

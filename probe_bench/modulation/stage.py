@@ -45,8 +45,12 @@ def measure_modulation(
     missing = list(_missing(contestants))
     notes.update({f"modulation on {name}: {said}": None for name in corpora for said in missing})
     framed = [contestant for contestant in contestants if contestant.has_frames]
+    references = {name: Reference(surveys[name].corpus) for name in corpora}
+    for name, reference in references.items():
+        if not any(reference.corpus.clips[i].phones for i in reference.clips):
+            notes[f"support of phones on {name}: no aligned phones"] = None
     bench = _Bench(
-        references={name: Reference(surveys[name].corpus) for name in corpora},
+        references=references,
         features=features,
         stamp=stamp,
         shop=shop,

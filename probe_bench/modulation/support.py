@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from probe_bench.modulation.cutoff import (
@@ -20,7 +20,7 @@ from probe_bench.modulation.cutoff import (
 from probe_bench.modulation.readout import TIME_BANDWIDTH, Readout
 from probe_bench.modulation.results import CurvePoint, Estimate, Support
 
-__all__ = ["MIN_R2", "curve", "lowest_hz", "support"]
+__all__ = ["MIN_R2", "curve", "draw_weights", "estimate", "lowest_hz", "support"]
 
 MIN_R2 = 0.05
 _LOWEST_HZ = 0.3
@@ -34,7 +34,14 @@ def lowest_hz(segment_s: float, time_bandwidth: float) -> float:
     return max(_LOWEST_HZ, time_bandwidth / segment_s) if segment_s else math.inf
 
 
-def support(sums: Readout, *, seed: int, n_draws: int = 1000) -> Support:
+def support(
+    sums: Readout,
+    *,
+    seed: int,
+    n_draws: int = 1000,
+    of: str = "log-mel",
+    high_hz: float = HIGH_HZ,
+) -> Support:
     """Derive the cutoff and its interval from a readout's sums.
 
     The lowest cutoff that can be told is `limit = 2 max(0.3 Hz, 1 / L)` for segments of L seconds
@@ -46,28 +53,34 @@ def support(sums: Readout, *, seed: int, n_draws: int = 1000) -> Support:
         sums: Held-out sums per group.
         seed: Seed of the bootstrap over groups.
         n_draws: Bootstrap draws.
+        of: What was to be predicted, in words.
+        high_hz: Readings above are censored.
     """
-    n_groups = len(sums.total)
-    # Row 0 is the sample itself, the others are bootstrap draws of groups.
-    weights = torch.cat(
-        [torch.ones(1, n_groups, dtype=torch.float64), bootstrap_weights(n_groups, n_draws, seed)]
-    )
-    r2 = _estimate(1 - (weights @ sums.error) / (weights @ sums.total))
+    weights = draw_weights(sums.total > 0, seed, n_draws)
+    r2 = estimate(1 - (weights @ sums.error) / (weights @ sums.total))
     if r2.value is None or r2.value < MIN_R2:
         return Support(
             r2=r2,
             lag_s=sums.lag_s,
-            reason=f"a linear readout explains R² = {r2.value:.3f} of log-mel; at least {MIN_R2} needed",
+            reason=f"a linear readout explains R² = {r2.value:.3f} of {of}; at least {MIN_R2} needed",
         )
-    smooth = smoothing(sums.mod_freq_hz, lowest_hz(sums.segment_s, TIME_BANDWIDTH))
+    limit_hz = 2 * lowest_hz(sums.segment_s, TIME_BANDWIDTH)
+    if high_hz < 2 * limit_hz:
+        return Support(
+            r2=r2,
+            lag_s=sums.lag_s,
+            reason=f"of {of}, nothing can be told above {high_hz:.2g} Hz, and clips show "
+            f"{limit_hz:.2g} Hz and up; use more or longer clips",
+        )
+    smooth = smoothing(sums.mod_freq_hz, limit_hz / 2, high_hz)
     gain = power_gain(weights.to(torch.complex128) @ sums.cross, weights @ sums.power, smooth)
     found = crossings(gain, smooth.mod_freq_hz)
     limit_hz = 2 * float(smooth.mod_freq_hz[0])
-    hz = censored(found.high_hz, limit_hz, HIGH_HZ)
+    hz = censored(found.high_hz, limit_hz, high_hz)
     systematic = _SYSTEMATIC_PATCH if sums.is_patch else _SYSTEMATIC_POINT
     return Support(
         hz=hz,
-        low_hz=censored(found.low_hz, limit_hz, HIGH_HZ),
+        low_hz=censored(found.low_hz, limit_hz, high_hz),
         r2=r2,
         lag_s=sums.lag_s,
         plateau=float(found.plateau[0]),
@@ -76,6 +89,18 @@ def support(sums: Readout, *, seed: int, n_draws: int = 1000) -> Support:
         total_high_hz=widened(hz.value, hz.ci_high, systematic),
         gain=curve(gain / found.plateau[:, None], smooth.mod_freq_hz),
     )
+
+
+def draw_weights(present: Bool[Tensor, " groups"], seed: int, n_draws: int) -> Tensor:
+    """How often every group counts: in row 0 once (the sample itself), in others as drawn.
+
+    Groups that are not present are never drawn.
+    """
+    n = int(present.sum())
+    weights = torch.zeros(1 + n_draws, len(present), dtype=torch.float64)
+    weights[0, present] = 1
+    weights[1:, present] = bootstrap_weights(n, n_draws, seed)
+    return weights
 
 
 def curve(
@@ -93,6 +118,7 @@ def curve(
     )
 
 
-def _estimate(draws: Tensor) -> Estimate:
+def estimate(draws: Float[Tensor, " draws"]) -> Estimate:
+    """Return the number of draw 0 with the interval of the others."""
     low, high = interval(draws[1:])
     return Estimate(value=float(draws[0]), ci_low=float(low), ci_high=float(high))

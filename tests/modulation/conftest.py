@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from probe_bench.encoder import Layer
 from probe_bench.logmel import log_mel
-from probe_bench.modulation.readout import readout
+from probe_bench.modulation.fitting import Fitted, fit_readout
+from probe_bench.modulation.readout import band_readout
 from probe_bench.modulation.reference import Bands, band_grid
 from probe_bench.modulation.results import Support
 from probe_bench.modulation.support import support
@@ -20,6 +22,7 @@ from probe_bench.tasks.corpora.espeak import SAMPLE_RATE_HZ, Synthesiser
 from probe_bench.tasks.corpora.sentences import sentences
 from probe_bench.tasks.corpora.voices import EMOTIONS, deliver, draw_speaker
 
+Fit = Callable[..., Fitted]
 RATE_HZ = 100
 HALF_WINDOW_S = Fraction(1, 80)
 
@@ -58,20 +61,17 @@ def log_mels(waveforms: tuple[list[Tensor], Tensor]) -> list[Tensor]:
 
 
 @pytest.fixture(scope="session")
-def measured(
-    log_mels: list[Tensor], waveforms: tuple[list[Tensor], Tensor]
-) -> Callable[..., Support]:
-    """Measure the support of features that some pseudo-encoder made of the 100 Hz log-mels."""
+def fitted(log_mels: list[Tensor], waveforms: tuple[list[Tensor], Tensor]) -> Fit:
+    """Fit a readout to features that some pseudo-encoder made of the 100 Hz log-mels."""
 
-    def measure(
+    def fit(
         features: list[Tensor],
         *,
         per_token: int = 1,
         first_frame: Fraction = Fraction(0),
         speech: list[Tensor] | None = None,
         group: Tensor | None = None,
-        n_draws: int = 50,
-    ) -> Support:
+    ) -> Fitted:
         """`first_frame` is the centre of token 0 in 100 Hz frames."""
         layer = Layer(
             name="L1",
@@ -85,8 +85,17 @@ def measured(
         )
         group = waveforms[1] if group is None else group
         tokens = without_position_mean(flatten(features))
-        sums = readout(tokens, bands, group, n_groups=int(group.max()) + 1)
-        return support(sums, seed=0, n_draws=n_draws)
+        return fit_readout(tokens, bands, group, n_groups=int(group.max()) + 1)
+
+    return fit
+
+
+@pytest.fixture(scope="session")
+def measured(fitted: Fit) -> Callable[..., Support]:
+    """Measure the support of such features."""
+
+    def measure(features: list[Tensor], *, n_draws: int = 50, **how: Any) -> Support:
+        return support(band_readout(fitted(features, **how)), seed=0, n_draws=n_draws)
 
     return measure
 

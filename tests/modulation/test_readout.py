@@ -10,9 +10,10 @@ from scipy.signal.windows import dpss
 from torch import Tensor
 
 from probe_bench.encoder import Layer
+from probe_bench.modulation.fitting import fold_of_group
 from probe_bench.modulation.lag import lag_grid
 from probe_bench.modulation.lowpass import low_pass
-from probe_bench.modulation.readout import fold_of_group, readout
+from probe_bench.modulation.readout import readout
 from probe_bench.modulation.reference import Bands, band_grid
 from probe_bench.modulation.support import support
 from probe_bench.modulation.tokens import Tokens, flatten, without_position_mean
