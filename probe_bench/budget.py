@@ -20,6 +20,8 @@ from probe_bench.parallel import shared_out, width
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.costs import FoldSizes, trained_operations
 from probe_bench.probes.units import GRID_HZ
+from probe_bench.protocols.costs import protocol_operations
+from probe_bench.protocols.protocol import Protocol
 from probe_bench.splits import Fold
 
 __all__ = [
@@ -125,8 +127,9 @@ def probing_seconds(
     device: torch.device,
     config: ProbeConfig,
     diagnostics: Sequence[str] = (),
+    protocols: Sequence[Protocol] = (),
 ) -> float:
-    """Estimate the time of all probes, diagnostics and analyses, to within about a factor of two.
+    """Estimate the time of all probes, diagnostics, protocols and analyses, to within about a factor of two.
 
     Args:
         jobs: Tasks with their divided clips.
@@ -135,6 +138,7 @@ def probing_seconds(
         device: Where the probes run; its matrix products are timed.
         config: Sizes of the probes.
         diagnostics: Names.
+        protocols: Published protocols that read the tasks as well.
     """
     layers = [layer for contestant in contestants for layer in contestant.layers]
     probed = sum(
@@ -142,6 +146,12 @@ def probing_seconds(
         for job in jobs
         for fold in job.folds
         for layer in layers
+    )
+    probed += sum(
+        protocol_operations(protocol, job, contestant.layers)
+        for protocol in protocols
+        for job in jobs
+        for contestant in contestants
     )
     analysed = sum(_analysed(*pair, layer) for pair in analyses for layer in layers)
     n_pieces = len(contestants) * max(len(jobs), len({corpus.name for _, corpus in analyses}))

@@ -70,7 +70,9 @@ def run(config: RunConfig, console: Console) -> Path:
     analyses = [(analysis, surveys[name].corpus) for analysis, name in agenda.analyses]
     probes = ProbeConfig(max_train_frames=config.train_frames or None, scratch=shop.cache.root)
     expected_s = probing_seconds(
-        jobs, analyses, contestants, shop.device, probes, agenda.diagnostics
+        *(jobs, analyses, contestants, shop.device, probes),
+        diagnostics=agenda.diagnostics,
+        protocols=agenda.protocols,
     )
     n_rippled = len(agenda.analysed("modulation"))
     expected_s += rippling_seconds(n_rippled, contestants, shop.device)
