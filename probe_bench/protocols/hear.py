@@ -12,7 +12,7 @@ from itertools import product
 from torch import Tensor, nn
 
 from probe_bench.protocols.protocol import Heads, Protocol, Sizes, Variant
-from probe_bench.protocols.training import Candidate, Regime
+from probe_bench.protocols.training import Candidate, Dropout, Regime
 
 __all__ = ["PROTOCOL"]
 
@@ -47,7 +47,7 @@ def _mlp(point: _Point, sizes: Sizes) -> nn.Module:
         modules += [
             _linear(width, _WIDTH, point, before),
             nn.BatchNorm1d(_WIDTH),
-            nn.Dropout(_DROPOUT),
+            Dropout(_DROPOUT),
             nn.ReLU(),
         ]
         width, before = _WIDTH, "relu"

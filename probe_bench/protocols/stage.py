@@ -1,7 +1,8 @@
 """Protocols as a stage of a run: every encoder by every protocol on every task that it has."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from probe_bench import screen
@@ -11,6 +12,7 @@ from probe_bench.features import Features, Subset
 from probe_bench.gather import Workshop
 from probe_bench.jobs import Job
 from probe_bench.lineup import Contestant
+from probe_bench.parallel import side_by_side
 from probe_bench.protocols.clips import read_clips
 from probe_bench.protocols.labels import as_classes, metric_of
 from probe_bench.protocols.phones import read_phones
@@ -21,6 +23,21 @@ from probe_bench.scoring import Predictions, Score, score
 from probe_bench.task import Measure, Metric
 
 __all__ = ["Replication"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """What one encoder did by one protocol on one task.
+
+    Attributes:
+        notes: What the reader of its scores should know.
+        rows: Result rows.
+        scores: Scores that encoders are compared by.
+    """
+
+    notes: tuple[str, ...]
+    rows: tuple[Row, ...] = ()
+    scores: tuple[Score, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,29 +68,47 @@ class Replication:
         """Score every encoder by every protocol on every task, and test the differences."""
         if not self.protocols:
             return
+        rounds = [(protocol, job) for job in jobs for protocol in self.protocols]
+        entries = [(*each, contestant) for each in rounds for contestant in self.contestants]
         with screen.progress(self.shop.console) as bar:
-            steps = len(jobs) * len(self.protocols) * len(self.contestants)
-            progress = bar.add_task("protocols", total=steps)
-            for job in jobs:
-                chance = _chance(job, self.stamp.seed)
-                names = (job.task.name, job.corpus.name)
-                yield from chance_rows(_new(chance, job), *names, self.stamp)
-                for protocol in self.protocols:
-                    scored = [Scored(contestant=None, scores=chance)]
-                    for contestant in self.contestants:
-                        what = f"{protocol.name} {job.task.name} by {contestant.name}"
-                        bar.update(progress, description=what)
-                        yield from self._rows(protocol, job, contestant, scored)
-                        bar.advance(progress)
-                    self.comparisons.extend(contrasts(scored, *names, self.stamp))
+            progress = bar.add_task("protocols", total=len(entries))
 
-    def _rows(
-        self, protocol: Protocol, job: Job, contestant: Contestant, scored: list[Scored]
-    ) -> Iterator[Row]:
-        """Score one encoder by one protocol, and add what is compared to `scored`."""
+            def enter(protocol: Protocol, job: Job, contestant: Contestant) -> _Outcome:
+                what = f"{protocol.name} {job.task.name} by {contestant.name}"
+                bar.update(progress, description=what)
+                outcome = self._enter(protocol, job, contestant)
+                bar.advance(progress)
+                return outcome
+
+            found = side_by_side([partial(enter, *entry) for entry in entries], self.shop.device)
+        outcomes = {
+            (protocol.name, id(job), contestant.name): outcome
+            for (protocol, job, contestant), outcome in zip(entries, found, strict=True)
+        }
+        for job in jobs:
+            chance = _chance(job, self.stamp.seed)
+            names = (job.task.name, job.corpus.name)
+            yield from chance_rows(_new(chance, job), *names, self.stamp)
+            for protocol in self.protocols:
+                scored = [Scored(contestant=None, scores=chance)]
+                for contestant in self.contestants:
+                    outcome = outcomes[protocol.name, id(job), contestant.name]
+                    self._note(job, protocol, outcome.notes)
+                    yield from outcome.rows
+                    if outcome.scores:
+                        scored.append(Scored(contestant=contestant, scores=outcome.scores))
+                self.comparisons.extend(contrasts(scored, *names, self.stamp))
+
+    def _enter(self, protocol: Protocol, job: Job, contestant: Contestant) -> _Outcome:
+        """Score one encoder and write its predictions; shares no state with other encoders."""
+        reason = _unfit(protocol, job, contestant)
+        if reason:
+            return _Outcome(notes=(reason,))
         names = (job.task.name, job.corpus.name)
         found = self._read(protocol, job, contestant)
-        scores = [
+        if not found:
+            return _Outcome(notes=("a part has no labelled clips",))
+        scores = tuple(
             each
             for predictions in found
             for each in score(
@@ -83,36 +118,29 @@ class Replication:
                 task=job.task.name,
                 seed=self.stamp.seed,
             )
-        ]
-        yield from task_rows(scores, contestant, *names, self.stamp)
-        yield from weight_rows(found, contestant, *names, self.stamp)
+        )
+        where = (contestant, *names, self.stamp)
         write_predictions(found, contestant.name, *names, self.out / "predictions")
-        if scores:
-            scored.append(Scored(contestant=contestant, scores=scores))
+        return _Outcome(
+            notes=tuple(f"{made.probe}: {note}" for made in found for note in made.notes),
+            rows=(*task_rows(scores, *where), *weight_rows(found, *where)),
+            scores=scores,
+        )
 
     def _read(self, protocol: Protocol, job: Job, contestant: Contestant) -> list[Predictions]:
-        """Return what the variants of a protocol predict; nothing, and a note, where it has no such task."""
+        """Return what the variants of a protocol predict."""
         task, corpus = job.task, job.corpus
-        reason = _unfit(protocol, job, contestant)
-        if reason:
-            self._note(job, f"protocol {protocol.name}: {reason}")
-            return []
         own = Subset(self.features[contestant.name, corpus.name], job.clips)
         where = {"encoder": contestant.name, "corpus": corpus.name, "task": task.name}
         with self.shop.ledger.time(protocol.name, **where):
             if task.label == "phones":
-                found = read_phones(protocol, task, corpus, job.folds, own)
-            else:
-                found = read_clips(protocol, task, corpus, job.folds, own, seed=self.stamp.seed)
-        if not found:
-            self._note(job, f"protocol {protocol.name}: a part has no labelled clips")
-        for predictions in found:
-            for note in predictions.notes:
-                self._note(job, f"protocol {predictions.probe}: {note}")
-        return found
+                return read_phones(protocol, task, corpus, job.folds, own)
+            return read_clips(protocol, task, corpus, job.folds, own, seed=self.stamp.seed)
 
-    def _note(self, job: Job, note: str) -> None:
-        self.notes[f"{job.task.name} on {job.corpus.name}: {note}"] = None
+    def _note(self, job: Job, protocol: Protocol, notes: Iterable[str]) -> None:
+        """Say of each note what it is about."""
+        about = f"{job.task.name} on {job.corpus.name}: protocol {protocol.name}"
+        self.notes.update({f"{about}: {note}": None for note in notes})
 
 
 def _unfit(protocol: Protocol, job: Job, contestant: Contestant) -> str:

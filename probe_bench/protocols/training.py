@@ -9,6 +9,7 @@ it would have ended alone.
 
 import copy
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -20,7 +21,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from probe_bench.probes.adam import Adam
 
-__all__ = ["Candidate", "Problem", "Regime", "Trained", "train"]
+__all__ = ["Candidate", "Dropout", "Problem", "Regime", "Trained", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,27 @@ class Candidate:
     lr: float
 
 
+class Dropout(nn.Module):
+    """Dropout by a generator of its own: all heads of a stack have the same units silent.
+
+    Args:
+        rate: Share of the units that are silent in a step.
+    """
+
+    generator: torch.Generator | None = None
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Float[Tensor, "batch units"]) -> Float[Tensor, "batch units"]:
+        """Silence some units and scale up the others."""
+        if not self.training:
+            return x
+        drawn = torch.rand(x.shape, generator=self.generator).to(x.device)
+        return x * (drawn >= self.rate) / (1 - self.rate)
+
+
 @runtime_checkable
 class Problem(Protocol):
     """What heads learn from and are judged by."""
@@ -148,6 +170,7 @@ def train(
     return [done[k] for k in range(len(candidates))]
 
 
+_BUILDING = threading.Lock()  # torch's modules draw from one generator
 _State = Mapping[str, Float[Tensor, "heads ..."]]
 
 
@@ -163,6 +186,10 @@ class _Stack:
         self._weights: _State = {name: x.detach() for name, x in weights.items()}
         self._buffers: _State = buffers
         self._template = copy.deepcopy(modules[0]).to("meta")
+        generator = torch.Generator().manual_seed(regime.seed)
+        for part in self._template.modules():
+            if isinstance(part, Dropout):
+                part.generator = generator
         self._modules = modules  # filled with the best weights as they come
         self._adams = {name: Adam(x) for name, x in self._weights.items()}
         self._heads = torch.arange(len(candidates), device=device)
@@ -177,17 +204,14 @@ class _Stack:
         steps_an_epoch = regime.steps_an_epoch(len(problem))
         scale = steps_an_epoch if regime.counted_in == "epochs" else 1
         self._patience = regime.looks_to_wait(steps_an_epoch / scale)
-        with torch.random.fork_rng(devices=_cuda_of(self._heads.device)):
-            torch.manual_seed(regime.seed)
-            for step, units in enumerate(_batches(len(problem), regime)):
-                self._step(problem, units, self._rate(step // steps_an_epoch))
-                done = step + 1
-                last = done >= regime.longest * scale
-                if done % (regime.check_every * scale) == 0 or (last and not looked):
-                    self._look(problem, epoch=-(-done // steps_an_epoch))
-                    looked = True
-                if last or not len(self._heads):
-                    break
+        for done, units in enumerate(_batches(len(problem), regime), 1):
+            self._step(problem, units, self._rate((done - 1) // steps_an_epoch))
+            last = done >= regime.longest * scale
+            if done % (regime.check_every * scale) == 0 or (last and not looked):
+                self._look(problem, epoch=-(-done // steps_an_epoch))
+                looked = True
+            if last or not len(self._heads):
+                break
         return [
             Trained(candidate=candidate, module=module.eval(), value=value, epoch=epoch)
             for candidate, module, value, epoch in zip(
@@ -270,14 +294,10 @@ class _Stack:
 
 
 def _built(candidate: Candidate, seed: int) -> nn.Module:
-    """Build a module from the seed, whatever was drawn before."""
-    with torch.random.fork_rng(devices=[]):
+    """Build a module from the seed, whatever was drawn before and whatever else is being built."""
+    with _BUILDING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return candidate.build()
-
-
-def _cuda_of(device: torch.device) -> list[torch.device]:
-    return [device] if device.type == "cuda" else []
 
 
 def _batches(n: int, regime: Regime) -> Iterator[Int[Tensor, " batch"]]:

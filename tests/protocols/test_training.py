@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from probe_bench.protocols.training import Candidate, Regime, Trained, train
+from probe_bench.protocols.training import Candidate, Dropout, Regime, Trained, train
 
 DIM, CLASSES, UNITS = 5, 3, 50
 CPU = torch.device("cpu")
@@ -46,7 +46,7 @@ def mlp(dropout: float = 0.0) -> nn.Module:
     return nn.Sequential(
         nn.Linear(DIM, 8, bias=False),
         nn.BatchNorm1d(8),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.ReLU(),
         nn.Linear(8, CLASSES),
     )
@@ -177,8 +177,8 @@ def test_a_single_unit_at_the_end_may_be_left_out(units: int, expected: int) -> 
     assert replace(REGIME, skip_single=True).steps_an_epoch(units) == expected
 
 
-@pytest.mark.parametrize(("epoch", "looks"), [(8, 4), (4300, 86)])
-def test_patience_spans_epochs_of_large_corpora(epoch: int, looks: int) -> None:
+@pytest.mark.parametrize(("epoch", "looks"), [(8.0, 4), (4300.0, 86)])
+def test_patience_spans_epochs_of_large_corpora(epoch: float, looks: int) -> None:
     regime = replace(REGIME, counted_in="steps", check_every=250, patience=4, patience_epochs=5)
     assert regime.looks_to_wait(epoch) == looks
     assert replace(regime, patience=None).looks_to_wait(epoch) is None

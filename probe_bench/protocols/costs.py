@@ -1,0 +1,60 @@
+"""What a protocol costs: floating-point operations for one encoder on one task.
+
+Rough averages of runs on one core (docs/LOG.md): how long heads train, what a step costs beside its
+products, and how far those stay from the speed of a large matrix product.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from probe_bench.encoder import Layer
+from probe_bench.jobs import Job
+from probe_bench.protocols.protocol import Heads, Protocol, Sizes
+
+__all__ = ["protocol_operations"]
+
+_EPOCHS, _STEPS, _LOOKS_EPOCHS = 100, 2_500, 10  # until most heads have stopped
+_TRAIN, _SLOWER = 6.0, 4.0  # operations a weight and unit: scores and two gradients
+_STEP = 3e8  # operations that take as long as a step of small heads
+
+
+def protocol_operations(protocol: Protocol, job: Job, layers: Sequence[Layer]) -> float:
+    """Estimate the operations of all variants of a protocol on a task; 0 where it has no such task.
+
+    Args:
+        protocol: The protocol.
+        job: Task with its divided clips.
+        layers: Layers of the encoder.
+    """
+    task, n_folds = job.task, len(job.folds)
+    frames = 1.0
+    if task.label == "phones":
+        variants = protocol.phones
+        frames = float(layers[-1].frame_rate_hz) * job.corpus.duration_s / len(job.corpus)
+    elif task.unit == "frame" or task.label in task.disjoint:
+        variants = ()
+    else:
+        variants = protocol.clips(n_folds > 1, False)
+    sizes = Sizes(layers=len(layers), dim=layers[-1].dim, classes=len(job.classes) + 1)
+    return sum(
+        _training(variant.heads, sizes, len(fold.train), frames, once=variant.grid_once and k > 0)
+        for variant in variants
+        if variant.heads
+        for k, fold in enumerate(job.folds)
+    )
+
+
+def _training(heads: Heads, sizes: Sizes, clips: int, frames: float, *, once: bool) -> float:
+    """Operations of one training of all candidates, or of the one that was chosen before."""
+    regime, candidates = heads.regime, heads.candidates(sizes)
+    with torch.device("meta"):
+        weights = [sum(p.numel() for p in each.build().parameters()) for each in candidates]
+    total = sum(weights) / len(weights) if once else sum(weights)
+    an_epoch = regime.steps_an_epoch(clips)
+    if regime.counted_in == "epochs":
+        steps = an_epoch * min(regime.longest, _EPOCHS if regime.patience else regime.longest)
+    else:
+        steps = min(regime.longest, max(_STEPS, _LOOKS_EPOCHS * an_epoch))
+    units = min(regime.batch_size, clips) * frames
+    return steps * (_TRAIN * _SLOWER * total * units + _STEP)
