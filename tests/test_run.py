@@ -185,9 +185,10 @@ def test_models_of_other_libraries(
 
         torch.save(wav2vec2_model(**bundle._params).state_dict(), hub / Path(bundle._path).name)
         encoder, last = "torchaudio:WAV2VEC2_BASE", "L12"
+    analysis = {"hf": "modulation", "torchaudio": "none"}[reference]  # the latter is of full size
     command(
         *("run", "--encoder", encoder, "--task", "speaker", "--corpus", f"mine={recordings}"),
-        *("--out", tmp_path / "out"),
+        *("--out", tmp_path / "out", "--analysis", analysis),
     )
     rows = read_rows(tmp_path / "out" / "results.csv")
     for name in (encoder, f"random:{encoder}"):
@@ -246,7 +247,7 @@ def start(recordings: Path, tmp_path: Path) -> Callable[[str, str], subprocess.P
     def run(cache: str, out: str) -> subprocess.Popen[bytes]:
         arguments = ["run", "--encoder", "wavjepa", "--task", "speaker", "phoneme"]
         places = ["--corpus", f"mine={recordings}", "--cache", cache, "--out", out]
-        less = ["--train-frames", "500", "--analysis", "modulation"]
+        less = ["--train-frames", "500", "--analysis", "modulation", "--no-controls"]
         return subprocess.Popen(
             [sys.executable, "-c", code, *arguments, *places, *less],
             cwd=tmp_path,
