@@ -37,12 +37,13 @@ def protocol_operations(protocol: Protocol, job: Job, layers: Sequence[Layer]) -
     else:
         variants = protocol.clips(n_folds > 1, False)
     sizes = Sizes(layers=len(layers), dim=layers[-1].dim, classes=len(job.classes) + 1)
-    return sum(
+    trainings = (
         _training(variant.heads, sizes, len(fold.train), frames, once=variant.grid_once and k > 0)
         for variant in variants
         if variant.heads
         for k, fold in enumerate(job.folds)
     )
+    return sum(trainings, 0.0)
 
 
 def _training(heads: Heads, sizes: Sizes, clips: int, frames: float, *, once: bool) -> float:
