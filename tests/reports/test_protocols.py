@@ -29,5 +29,5 @@ def test_the_page_has_the_section_only_where_a_protocol_was_run(
     (folder / "run.json").write_text(json.dumps(record | {"protocols": [SUPERB]}))
     page = render([folder], tmp_path / "out").read_text(encoding="utf-8")
     assert 'href="#protocols"' in page
-    assert "superb: speaker on speech, accuracy (%). a linear head." in page
+    assert "superb: speaker on speech, accuracy (%): a linear head." in page
     assert "its own fault" in page
