@@ -1,12 +1,14 @@
 """One run: corpora, features, probes and analyses, and the folder they are written to."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from probe_bench import screen
-from probe_bench.agenda import make_agenda
+from probe_bench.agenda import Agenda, make_agenda
 from probe_bench.budget import probing_seconds, rippling_seconds
 from probe_bench.cache import Cache, default_root
 from probe_bench.config import RunConfig
@@ -15,11 +17,12 @@ from probe_bench.degraded import degraded_tests
 from probe_bench.folders import make_folder
 from probe_bench.gather import Workshop, pick_device
 from probe_bench.geometry.stage import map_geometry
-from probe_bench.jobs import divide
+from probe_bench.jobs import Job, divide
+from probe_bench.leaks.parts import PartLeaks
 from probe_bench.leaks.stage import find_leaks
 from probe_bench.leaks.table import write_leaks
 from probe_bench.ledger import Ledger
-from probe_bench.lineup import line_up
+from probe_bench.lineup import Contestant, line_up
 from probe_bench.modulation.stage import measure_modulation
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probing import Probing
@@ -27,9 +30,29 @@ from probe_bench.protocols.published import beside
 from probe_bench.protocols.stage import Replication
 from probe_bench.record import describe, digest
 from probe_bench.results import Stamp
-from probe_bench.rows import write_beside, write_comparisons, write_rows
+from probe_bench.rows import Comparison, Row, write_beside, write_comparisons, write_rows
+from probe_bench.survey import Survey
 
 __all__ = ["run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Material:
+    """What a run measures.
+
+    Attributes:
+        contestants: Every encoder.
+        agenda: What is asked of them.
+        surveys: Corpora, looked over.
+        jobs: Tasks with their divided clips.
+        leaks: Audio that parts share.
+    """
+
+    contestants: list[Contestant]
+    agenda: Agenda
+    surveys: dict[str, Survey]
+    jobs: list[Job]
+    leaks: PartLeaks
 
 
 def run(config: RunConfig, console: Console) -> Path:
@@ -54,7 +77,44 @@ def run(config: RunConfig, console: Console) -> Path:
         console=console,
         ledger=Ledger(),
     )
-    with shop.ledger.time("prepare"), console.status("loading encoders and corpora"):
+    found = _collect(config, shop)
+    probes = ProbeConfig(max_train_frames=config.train_frames or None, scratch=shop.cache.root)
+    console.print(screen.probing(_expected_s(found, probes, shop)))
+    tests_under = degraded_tests(kinds, found.jobs, found.surveys, config.seed)
+    features = shop.gather(
+        found.contestants,
+        found.surveys | {name: test.survey for name, test in tests_under.items()},
+        lambda name: (
+            tests_under[name].has_frames if name in tests_under else found.agenda.needs_frames(name)
+        ),
+    )
+    run_id = digest(config, found.contestants, found.surveys)
+    stamp = Stamp(run_id=run_id, seed=config.seed)
+    out, agenda = _fresh(config.out), found.agenda
+    notes: dict[str, None] = {}  # a set that keeps its order
+    probing = Probing(
+        contestants=found.contestants, features=features, tests_under=tests_under.values(),
+        diagnostics=agenda.diagnostics, config=probes, stamp=stamp, shop=shop, out=out, notes=notes,
+    )  # fmt: skip
+    replication = Replication(
+        protocols=agenda.protocols, contestants=found.contestants, features=features,
+        stamp=stamp, shop=shop, out=out, notes=notes,
+    )  # fmt: skip
+    analysed = (found.contestants, found.surveys, features, stamp, shop, notes)
+    rows = [
+        *probing.rows(found.jobs),
+        *replication.rows(found.jobs),
+        *measure_modulation(agenda.analysed("modulation"), *analysed, controls=config.controls),
+        *map_geometry(agenda.analysed("geometry"), *analysed),
+    ]
+    comparisons = [*probing.comparisons, *replication.comparisons]
+    _write(config, found, run_id, rows, comparisons, tuple(notes), shop, out)
+    return out
+
+
+def _collect(config: RunConfig, shop: Workshop) -> _Material:
+    """Load encoders and corpora, look at every clip, and divide the tasks."""
+    with shop.ledger.time("prepare"), shop.console.status("loading encoders and corpora"):
         contestants = line_up(
             config.encoder,
             seed=config.seed,
@@ -67,68 +127,48 @@ def run(config: RunConfig, console: Console) -> Path:
     )
     jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
     leaks = find_leaks(jobs, surveys, shop, refuse=config.refuse_leaks)
-    analyses = [(analysis, surveys[name].corpus) for analysis, name in agenda.analyses]
-    probes = ProbeConfig(max_train_frames=config.train_frames or None, scratch=shop.cache.root)
-    expected_s = probing_seconds(
-        *(jobs, analyses, contestants, shop.device, probes),
+    return _Material(
+        contestants=contestants, agenda=agenda, surveys=surveys, jobs=jobs, leaks=leaks
+    )
+
+
+def _expected_s(found: _Material, probes: ProbeConfig, shop: Workshop) -> float:
+    """Estimate the time of everything but encoding the corpora."""
+    agenda = found.agenda
+    analyses = [(analysis, found.surveys[name].corpus) for analysis, name in agenda.analyses]
+    probing_s = probing_seconds(
+        *(found.jobs, analyses, found.contestants, shop.device, probes),
         diagnostics=agenda.diagnostics,
         protocols=agenda.protocols,
     )
     n_rippled = len(agenda.analysed("modulation"))
-    expected_s += rippling_seconds(n_rippled, contestants, shop.device)
-    console.print(screen.probing(expected_s))
-    tests_under = degraded_tests(kinds, jobs, surveys, config.seed)
-    features = shop.gather(
-        contestants,
-        surveys | {name: test.survey for name, test in tests_under.items()},
-        lambda name: (
-            tests_under[name].has_frames if name in tests_under else agenda.needs_frames(name)
-        ),
-    )
-    run_id = digest(config, contestants, surveys)
-    stamp = Stamp(run_id=run_id, seed=config.seed)
-    out = _fresh(config.out)
-    notes: dict[str, None] = {}  # a set that keeps its order
-    probing = Probing(
-        contestants=contestants,
-        features=features,
-        tests_under=tests_under.values(),
-        diagnostics=agenda.diagnostics,
-        config=probes,
-        stamp=stamp,
-        shop=shop,
-        out=out,
-        notes=notes,
-    )
-    replication = Replication(
-        protocols=agenda.protocols,
-        contestants=contestants,
-        features=features,
-        stamp=stamp,
-        shop=shop,
-        out=out,
-        notes=notes,
-    )
-    analysed = (contestants, surveys, features, stamp, shop, notes)
-    rows = [
-        *probing.rows(jobs),
-        *replication.rows(jobs),
-        *measure_modulation(agenda.analysed("modulation"), *analysed, controls=config.controls),
-        *map_geometry(agenda.analysed("geometry"), *analysed),
-    ]
+    return probing_s + rippling_seconds(n_rippled, found.contestants, shop.device)
+
+
+def _write(
+    config: RunConfig,
+    found: _Material,
+    run_id: str,
+    rows: Sequence[Row],
+    comparisons: Sequence[Comparison],
+    notes: tuple[str, ...],
+    shop: Workshop,
+    out: Path,
+) -> None:
+    """Write the tables and the record of a run, and show its notes."""
     write_rows(rows, out / "results.csv")
-    write_comparisons([*probing.comparisons, *replication.comparisons], out / "comparisons.csv")
-    corpora = {name: looked.corpus for name, looked in surveys.items()}
+    write_comparisons(comparisons, out / "comparisons.csv")
+    corpora = {name: looked.corpus for name, looked in found.surveys.items()}
     write_beside(beside(rows, corpora, run_id), out / "published.csv")
-    write_leaks(leaks.leaks, out / "leaks.csv")
+    write_leaks(found.leaks.leaks, out / "leaks.csv")
     for note in notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
+        shop.console.print(f"note: {note}", markup=False, highlight=False)
+    protocols = found.agenda.protocols
     record = describe(
-        *(config, run_id, contestants, surveys, jobs, agenda.protocols, tuple(notes), shop)
+        *(config, run_id, found.contestants, found.surveys, found.jobs, protocols, notes, shop)
     )
-    record["leaks"] = leaks.record()
+    record["leaks"] = found.leaks.record()
     (out / "run.json").write_text(json.dumps(record, indent=1) + "\n")
-    return out
 
 
 def _fresh(out: Path) -> Path:
