@@ -1,10 +1,9 @@
 """Support, recovery and output speed of every layer of an encoder on a corpus.
 
 *Support* is the fastest modulation of the sound that a linear readout of one token can follow.
-The same
-is asked of phones, energy, voicing and pitch, and of ripples of every rate and scale. *Recovery* says
-what a readout with context gets back of every modulation frequency, and how many bits a second that
-is. *Output speed* is where the power of the features' own modulation spectrum lies; it is no cutoff,
+The same is asked of phones, energy, voicing and pitch, and of ripples of every rate and scale.
+*Recovery* says what a readout with context gets back of every modulation frequency, and how many bits
+a second that is. *Output speed* is where the power of the features' own modulation spectrum lies; it is no cutoff,
 and on speech an encoder that passes everything has one of about 5 Hz.
 """
 

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probe_bench.audio import load
 from probe_bench.encoder import Encoder
 from probe_bench.extract import encode_clips
 from probe_bench.features import Features
@@ -55,8 +54,7 @@ class HeardFeatures:
 
     def __init__(self, encoder: Encoder, reference: Reference, device: str) -> None:
         self.encoder, self.layers = encoder.name, encoder.layers
-        paths = [reference.corpus.clips[i].path for i in reference.clips]
-        waveforms = [load(path, encoder.sample_rate_hz) for path in paths]
+        waveforms = reference.waveforms(encoder.sample_rate_hz)
         encoded = encode_clips(encoder.to(device), waveforms, device)
         self._clips = dict(zip(reference.clips, encoded, strict=True))
         self._n_clips = len(reference.corpus)

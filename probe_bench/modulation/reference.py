@@ -100,7 +100,7 @@ class Reference:
         self.n_groups = len(known)
         self._bands: dict[tuple[Fraction, Fraction], Tokens] = {}
         self._targets: dict[tuple[Fraction, Fraction], tuple[Target, ...]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def duration_s(self) -> float:
@@ -124,6 +124,13 @@ class Reference:
             if key not in self._targets:
                 self._targets[key] = self._targets_at(grid)
         return self._targets[key]
+
+    def waveforms(self, sample_rate_hz: int) -> list[Float[Tensor, " _"]]:
+        """Return the samples of every chosen clip; at the reference's own rate they are read once."""
+        if sample_rate_hz != self.sample_rate_hz:
+            return [load(self.corpus.clips[i].path, sample_rate_hz) for i in self.clips]
+        with self._lock:
+            return self._waveforms
 
     def _bands_at(self, grid: Grid) -> Tokens:
         rate_hz = self.sample_rate_hz
