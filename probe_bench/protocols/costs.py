@@ -10,6 +10,7 @@ import torch
 
 from probe_bench.encoder import Layer
 from probe_bench.jobs import Job
+from probe_bench.protocols.labels import learnable
 from probe_bench.protocols.protocol import Heads, Protocol, Sizes
 
 __all__ = ["protocol_operations"]
@@ -32,10 +33,8 @@ def protocol_operations(protocol: Protocol, job: Job, layers: Sequence[Layer]) -
     if task.label == "phones":
         variants = protocol.phones
         frames = float(layers[-1].frame_rate_hz) * job.corpus.duration_s / len(job.corpus)
-    elif task.unit == "frame" or task.label in task.disjoint:
-        variants = ()
     else:
-        variants = protocol.clips(n_folds > 1, False)
+        variants = protocol.clips(n_folds > 1, False) if learnable(task) else ()
     sizes = Sizes(layers=len(layers), dim=layers[-1].dim, classes=len(job.classes) + 1)
     trainings = (
         _training(variant.heads, sizes, len(fold.train), frames, once=variant.grid_once and k > 0)

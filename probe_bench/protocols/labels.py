@@ -5,9 +5,14 @@ from dataclasses import replace
 from probe_bench.corpus import Corpus
 from probe_bench.task import Metric, Task
 
-__all__ = ["as_classes", "metric_of"]
+__all__ = ["as_classes", "learnable", "metric_of"]
 
 _ONLY_TAG = "only tag"
+
+
+def learnable(task: Task) -> bool:
+    """Whether a head can learn the classes of a task's clips: train, valid and test share them."""
+    return task.unit == "clip" and task.label not in task.disjoint
 
 
 def as_classes(task: Task, corpus: Corpus) -> tuple[Task, Corpus]:

@@ -14,7 +14,7 @@ from probe_bench.jobs import Job
 from probe_bench.lineup import Contestant
 from probe_bench.parallel import side_by_side
 from probe_bench.protocols.clips import read_clips
-from probe_bench.protocols.labels import as_classes, metric_of
+from probe_bench.protocols.labels import as_classes, learnable, metric_of
 from probe_bench.protocols.phones import read_phones
 from probe_bench.protocols.protocol import Protocol
 from probe_bench.results import Stamp, chance_rows, task_rows, weight_rows, write_predictions
@@ -150,11 +150,11 @@ def _unfit(protocol: Protocol, job: Job, contestant: Contestant) -> str:
         if not protocol.phones:
             return "it has no task that reads phones"
         return "" if contestant.has_frames else contestant.frameless
-    if task.unit != "clip":
+    if learnable(task):
+        return ""
+    if task.unit == "frame":
         return "it has no task whose units are frames"
-    if task.label in task.disjoint:
-        return "it has no head for classes that training has not heard"
-    return ""
+    return "it has no head for classes that training has not heard"
 
 
 def _metric(job: Job) -> Metric:
@@ -167,7 +167,7 @@ def _metric(job: Job) -> Metric:
 def _chance(job: Job, seed: int) -> list[Score]:
     """Score what needs no features by the protocols' metric."""
     phones = job.task.label == "phones"
-    if not phones and (job.task.unit != "clip" or job.task.label in job.task.disjoint):
+    if not (phones or learnable(job.task)):
         return []
     task, corpus = (job.task, job.corpus) if phones else as_classes(job.task, job.corpus)
     measure = Measure(probe="ctc" if phones else "logistic", metrics=(_metric(job),))
