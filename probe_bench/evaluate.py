@@ -105,14 +105,9 @@ def evaluate(
     """
     config = config or ProbeConfig()
     has_frames = all(layer.frame_rate_hz for layer in features.layers)
-    families: dict[Family, list[Measure]] = {}
-    for measure in task.measures:
-        if kind_of(measure.probe).frames and not has_frames:
-            continue
-        families.setdefault(kind_of(measure.probe).family, []).append(measure)
     predictions = [
         made
-        for family, measures in families.items()
+        for family, measures in _by_family(task.measures, has_frames=has_frames).items()
         for made in _READERS[family](
             measures, task, corpus, folds, features, seed=seed, config=config, further=further
         )
@@ -139,6 +134,18 @@ def evaluate(
             for k in range(len(further))
         ),
     )
+
+
+def _by_family(
+    measures: Sequence[Measure], *, has_frames: bool
+) -> Mapping[Family, Sequence[Measure]]:
+    """Sort measures by who reads them, without those that need frames where there are none."""
+    families: dict[Family, list[Measure]] = {}
+    for measure in measures:
+        kind = kind_of(measure.probe)
+        if has_frames or not kind.frames:
+            families.setdefault(kind.family, []).append(measure)
+    return families
 
 
 def _left_out(task: Task, predictions: Sequence[Predictions], *, has_frames: bool) -> list[str]:

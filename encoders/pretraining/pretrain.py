@@ -111,8 +111,7 @@ def train(
         recipe=recipe, source=source, seed=options.seed, rank=rank(), world=world_size()
     )
     steps = range(done, recipe.steps)
-    pin = trainer.device.type == "cuda"
-    batches = prefetched(maker, steps, workers=options.workers, pin=pin)
+    batches = prefetched(maker, steps, workers=options.workers, pin=trainer.device.type == "cuda")
     try:
         if rank():
             _follow(trainer, batches, steps, options)

@@ -20,7 +20,6 @@ Make = Callable[..., Path]
 
 def diagnosed(rows: list[Row]) -> list[Row]:
     """Rows of diagnostics beside the logistic headline of every encoder, layer and task."""
-    rng = np.random.default_rng(1)
     found: list[Row] = []
     scores = [
         row
@@ -69,6 +68,13 @@ def diagnosed(rows: list[Row]) -> list[Row]:
             )
             for power in range(4)
         ]
+    return found + located(scores)
+
+
+def located(scores: list[Row]) -> list[Row]:
+    """Rows of where in depth each encoder gains its score; flat for emotion."""
+    rng = np.random.default_rng(1)
+    found: list[Row] = []
     for row in [row for row in scores if row.layer == "best" and row.role != "logmel"]:
         for metric in ("depth_peak", "depth_gravity", "depth_expected"):
             at = float(rng.uniform(0.2, 0.8))
