@@ -1,0 +1,96 @@
+"""Task timescales: the modulation cutoff at which half of what a layer knows of a task is gone."""
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+
+from probe_bench.reports.canvas import Sheet, new_sheet, write_title
+from probe_bench.reports.curves import legend_entries, looks_here
+from probe_bench.reports.layer_axis import axis_height_in
+from probe_bench.reports.metrics import Score, metric_text
+from probe_bench.reports.modulation import describe_by_layer, draw_by_layer
+from probe_bench.reports.style import CHANCE
+from probe_bench.reports.tables import Panel, best, headline_panels, subjects
+
+__all__ = ["half_rate_curves", "half_rate_lines"]
+
+HALF_RATE = "half_rate_hz"
+THIN = "\u202f"
+
+
+def half_rate_curves(table: pd.DataFrame, name: str) -> Sheet | None:
+    """Draw the half rate against layer, one panel a task and corpus; None if there is nothing."""
+    drawn = [(panel, rows) for panel, rows in _panels(table) if rows["value"].notna().any()]
+    if not drawn:
+        return None
+    legend = [entry for entry in legend_entries(table) if entry.look != CHANCE]
+    room_in = axis_height_in(table, [rows for _, rows in drawn])
+    sheet = new_sheet(name, len(drawn), legend, bottom_in=room_in)
+    for (panel, rows), cell in zip(drawn, sheet.cells, strict=True):
+        draw_by_layer(cell.axes, rows, table)
+        cell.axes.set_ylabel("half rate (Hz)")
+        title = f"{panel.task} · {panel.corpus}"
+        write_title(cell.axes, title)
+        sheet.alts.append((title, describe_by_layer(rows, list(looks_here(table, rows)))))
+    return sheet
+
+
+def half_rate_lines(table: pd.DataFrame) -> list[str]:
+    """Say for every task and encoder under test how fast what its picked layer uses may change."""
+    return [
+        _line(panel.task, name, *found[:2])
+        for panel, rows in _panels(table)
+        for name in subjects(rows)
+        for found in (best(rows, name),)
+        if found is not None
+    ]
+
+
+def _panels(table: pd.DataFrame) -> Iterator[tuple[Panel, pd.DataFrame]]:
+    """Half rates of the headline score of every task, as if they were what the task measured."""
+    for panel in headline_panels(table):
+        rows = table[
+            (table["task"] == panel.task)
+            & (table["corpus"] == panel.corpus)
+            & (table["probe"] == panel.probe)
+            & (table["metric"] == f"{HALF_RATE}:{panel.metric}")
+        ]
+        if subjects(rows):
+            yield panel, rows.assign(split="test")
+
+
+def _line(task: str, name: str, layer: str, score: Score) -> str:
+    knows = f"what {name}{f' {layer}' if layer else ''} knows"
+    if not score.measured:
+        return f"{task}: {knows} cannot be told from chance."
+    rate = f"{metric_text(HALF_RATE).number(_plain(score))}{THIN}Hz"
+    if score.below:
+        return (
+            f"{task}: more than half of {knows} is left when modulations above {rate} are removed."
+        )
+    if score.censored:
+        return f"{task}: half of {knows} is gone as soon as modulations above {rate} are removed."
+    reach = _reach(score)
+    return f"{task}: half of {knows} is gone when modulations above {rate}{reach} are removed."
+
+
+def _plain(score: Score) -> Score:
+    """The limit itself of a censored score."""
+    return Score(value=score.value, low=score.low, high=score.high)
+
+
+def _reach(score: Score) -> str:
+    """Interval in words; an end beyond what could be measured is not named."""
+    text = metric_text(HALF_RATE)
+    low, high = (
+        text.number(Score(value=v, low=score.low, high=score.high)) for v in (score.low, score.high)
+    )
+    match math.isfinite(score.low), math.isfinite(score.high):
+        case True, True:
+            return f" ({low} to {high})"
+        case True, False:
+            return f" (at least {low})"
+        case False, True:
+            return f" (at most {high})"
+    return ""
