@@ -1,14 +1,15 @@
 """Task timescales: the modulation cutoff at which half of what a layer knows of a task is gone."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from probe_bench.reports.canvas import Sheet, new_sheet, write_title
 from probe_bench.reports.curves import legend_entries, looks_here
 from probe_bench.reports.layer_axis import axis_height_in
-from probe_bench.reports.metrics import Score, metric_text
+from probe_bench.reports.metrics import MetricText, Score, metric_text
 from probe_bench.reports.modulation import describe_by_layer, draw_by_layer
 from probe_bench.reports.style import CHANCE
 from probe_bench.reports.tables import Panel, best, headline_panels, subjects
@@ -38,9 +39,11 @@ def half_rate_curves(table: pd.DataFrame, name: str) -> Sheet | None:
 
 def half_rate_lines(table: pd.DataFrame) -> list[str]:
     """Say for every task and encoder under test how fast what its picked layer uses may change."""
+    measured = list(_panels(table))
+    tasks = [panel.task for panel, _ in measured]
     return [
-        _line(panel.task, name, *found[:2])
-        for panel, rows in _panels(table)
+        f"{_named(panel, tasks)}: {_sentence(panel, name, *found[:2])}"
+        for panel, rows in measured
         for name in subjects(rows)
         for found in (best(rows, name),)
         if found is not None
@@ -60,32 +63,28 @@ def _panels(table: pd.DataFrame) -> Iterator[tuple[Panel, pd.DataFrame]]:
             yield panel, rows.assign(split="test")
 
 
-def _line(task: str, name: str, layer: str, score: Score) -> str:
+def _named(panel: Panel, tasks: Sequence[str]) -> str:
+    """Name a task, with its corpus where it was measured on several."""
+    return f"{panel.task} on {panel.corpus}" if tasks.count(panel.task) > 1 else panel.task
+
+
+def _sentence(panel: Panel, name: str, layer: str, score: Score) -> str:
+    text = metric_text(f"{HALF_RATE}:{panel.metric}")
     knows = f"what {name}{f' {layer}' if layer else ''} knows"
     if not score.measured:
-        return f"{task}: {knows} cannot be told from chance."
-    rate = f"{metric_text(HALF_RATE).number(_plain(score))}{THIN}Hz"
+        return f"{knows} cannot be told from chance."
+    rate = f"{text.number(score).lstrip('<> ')}{THIN}Hz"
     if score.below:
-        return (
-            f"{task}: more than half of {knows} is left when modulations above {rate} are removed."
-        )
+        return f"more than half of {knows} is left when modulations above {rate} are removed."
     if score.censored:
-        return f"{task}: half of {knows} is gone as soon as modulations above {rate} are removed."
-    reach = _reach(score)
-    return f"{task}: half of {knows} is gone when modulations above {rate}{reach} are removed."
+        return f"half of {knows} is gone as soon as modulations above {rate} are removed."
+    reach = _reach(score, text)
+    return f"half of {knows} is gone when modulations above {rate}{reach} are removed."
 
 
-def _plain(score: Score) -> Score:
-    """The limit itself of a censored score."""
-    return Score(value=score.value, low=score.low, high=score.high)
-
-
-def _reach(score: Score) -> str:
+def _reach(score: Score, text: MetricText) -> str:
     """Interval in words; an end beyond what could be measured is not named."""
-    text = metric_text(HALF_RATE)
-    low, high = (
-        text.number(Score(value=v, low=score.low, high=score.high)) for v in (score.low, score.high)
-    )
+    low, high = (text.number(replace(score, value=end)) for end in (score.low, score.high))
     match math.isfinite(score.low), math.isfinite(score.high):
         case True, True:
             return f" ({low} to {high})"
