@@ -147,8 +147,9 @@ def _draw_control(axes: Axes, mine: pd.DataFrame, look: Look) -> None:
     if score.censored:
         axes.annotate(
             f"log-mel {metric_text(SPEED).number(score)} Hz", (1, score.value),
-            xycoords=axes.get_yaxis_transform(), xytext=(0, -2), textcoords="offset points",
-            ha="right", va="top", fontsize=NOTE_PT,
+            xycoords=axes.get_yaxis_transform(), xytext=(0, 3 if score.below else -2),
+            textcoords="offset points", ha="right", va="bottom" if score.below else "top",
+            fontsize=NOTE_PT,
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from probe_bench.reports.canvas import Sheet, new_sheet, write_title
 from probe_bench.reports.curves import legend_entries, looks_here
 from probe_bench.reports.layer_axis import axis_height_in
 from probe_bench.reports.metrics import MetricText, Score, metric_text
-from probe_bench.reports.modulation import describe_by_layer, draw_by_layer
+from probe_bench.reports.modulation import describe_by_layer, draw_by_layer, hz_axis
 from probe_bench.reports.style import CHANCE
 from probe_bench.reports.tables import Panel, best, headline_panels, subjects
 
@@ -34,7 +34,16 @@ def half_rate_curves(table: pd.DataFrame, name: str) -> Sheet | None:
         title = f"{panel.task} · {panel.corpus}"
         write_title(cell.axes, title)
         sheet.alts.append((title, describe_by_layer(rows, list(looks_here(table, rows)))))
+    _align(sheet)
     return sheet
+
+
+def _align(sheet: Sheet) -> None:
+    """Give all panels one range: tasks are compared by their heights."""
+    ranges = [cell.axes.get_ylim() for cell in sheet.cells]
+    for cell in sheet.cells:
+        cell.axes.set_ylim(min(low for low, _ in ranges), max(high for _, high in ranges))
+        hz_axis(cell.axes, "y")
 
 
 def half_rate_lines(table: pd.DataFrame) -> list[str]:
