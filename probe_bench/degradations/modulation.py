@@ -80,7 +80,7 @@ class _Frames:
 
     def levels(self, spectra: Complex[Tensor, "frames bins"]) -> Float[Tensor, "frames bands"]:
         """Power in every band."""
-        return spectra.abs().square() @ self._filters
+        return (spectra.real.square() + spectra.imag.square()) @ self._filters
 
     def amplitude(self, log_gain: Float[Tensor, "frames bands"]) -> Float[Tensor, "frames bins"]:
         """Factor on every bin for a gain of the power of every band."""
