@@ -59,7 +59,8 @@ class RunConfig:
     manifest.csv. Default: each task's own embedded corpus."""
     degrade: tuple[str, ...] = ("none",)
     """Read the probes, trained on clean audio, on degraded test audio as well: noise, noise-white,
-    noise-pink, reverb, channel, band, telephone, codec, codec-opus, codec-mulaw, all or none."""
+    noise-pink, reverb, channel, band, telephone, codec, codec-opus, codec-mulaw, modulations, all or
+    none."""
     baselines: bool = True
     """Add log-mel at the same frame rate and the untrained twin of every encoder."""
     controls: bool = True
