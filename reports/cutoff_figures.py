@@ -40,7 +40,7 @@ _LOOKS = {
 }
 _LAW = Look(colour=INK, dashes=(5.0, 2.0), width=1.0)
 _HALF_RATE = Look(colour="#7b7d85", dashes=(4.0, 1.0, 1.0, 1.0), width=0.9)
-_SEED_STEP = 1.03  # seeds stand side by side on the log axis
+_ASIDE = {BASE: 0.96, PATCHES: 1.04}  # groups stand side by side on the log axis of spans
 
 Draw = Callable[[Axes], None]
 
@@ -124,24 +124,21 @@ def _draw_cutoff(axes: Axes, *, tables: StudyTables, metric: str) -> None:
     rate_hz = rows["frame_rate_hz"].dropna()
     if len(rate_hz):
         axes.axhline(float(rate_hz.iloc[0]) / 2, **line_style(_HALF_RATE))
-    hz_axis(axes, "y")
+    _hz_from_to(axes)
     axes.set_ylabel("cutoff (Hz)")
 
 
 def _draw_points(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
     """Trainings; arrows where the cutoff lies beyond what can be measured."""
-    seeds = sorted(rows["seed"].unique())
-    for place, seed in enumerate(seeds):
-        mine = rows[rows["seed"] == seed]
-        x = mine["span_ms"] * _SEED_STEP ** (place - (len(seeds) - 1) / 2)
-        axes.plot(x, mine["value"], **(line_style(look) | {"linestyle": ""}))
-        for bound, factor in (("at least", 1.25), ("at most", 0.8)):
-            beyond = (mine["bound"] == bound).to_numpy()
-            for at, value in zip(x[beyond], mine["value"][beyond], strict=True):
-                axes.annotate(
-                    "", (at, value * factor), (at, value),
-                    arrowprops={"arrowstyle": "-|>", "color": look.colour, "shrinkA": 0, "shrinkB": 0},
-                )  # fmt: skip
+    x = rows["span_ms"] * rows["group"].map(_ASIDE)
+    axes.plot(x, rows["value"], **(line_style(look) | {"linestyle": ""}))
+    for bound, factor in (("at least", 1.25), ("at most", 0.8)):
+        beyond = (rows["bound"] == bound).to_numpy()
+        for at, value in zip(x[beyond], rows["value"][beyond], strict=True):
+            axes.annotate(
+                "", (at, value * factor), (at, value),
+                arrowprops={"arrowstyle": "-|>", "color": look.colour, "shrinkA": 0, "shrinkB": 0},
+            )  # fmt: skip
 
 
 def _draw_line(axes: Axes, tables: StudyTables, metric: str, group: str, look: Look) -> None:
@@ -153,12 +150,11 @@ def _draw_line(axes: Axes, tables: StudyTables, metric: str, group: str, look: L
     ]
     if fit.empty or not np.isfinite(fit["slope"].iloc[0]):
         return
-    slope, constant = float(fit["slope"].iloc[0]), float(fit["constant"].iloc[0])
+    slope, constant, centre_ms = (float(fit[c].iloc[0]) for c in ("slope", "constant", "centre_ms"))
     rows = tables.rows
-    spans_s = np.sort(rows.loc[rows["group"] == group, "span_ms"].unique()) / 1000
-    centre_s = np.exp(np.log(spans_s).mean())
-    hz = constant / (2 * centre_s) * (spans_s / centre_s) ** slope
-    axes.plot(spans_s * 1000, hz, **_bare(look))
+    spans_ms = np.sort(rows.loc[rows["group"] == group, "span_ms"].unique())
+    hz = constant * 1000 / (2 * centre_ms) * (spans_ms / centre_ms) ** slope
+    axes.plot(spans_ms, hz, **_bare(look))
 
 
 def _draw_scores(axes: Axes, *, tables: StudyTables, task: str) -> None:
@@ -171,7 +167,7 @@ def _draw_scores(axes: Axes, *, tables: StudyTables, task: str) -> None:
         if group == UNTRAINED and len(mine):
             axes.axhline(mine["value"].mean(), **_bare(look))
         elif len(mine):
-            axes.plot(mine["span_ms"], mine["value"], **(line_style(look) | {"linestyle": ""}))
+            _draw_points(axes, mine, look)
             means = mine.groupby("span_ms")["value"].mean()
             axes.plot(means.index, means, **_bare(look))
     axes.set_ylabel("accuracy (%)")
@@ -196,7 +192,7 @@ def _draw_layers(axes: Axes, *, tables: StudyTables, group: str | None) -> None:
     axes.set_xticks(range(len(layers)), layers)
     axes.set_xlabel("layer")
     axes.set_ylabel("cutoff (Hz)")
-    hz_axis(axes, "y")
+    _hz_from_to(axes)
     name_beside(axes, handles, [arm.removeprefix(f"{group} ") for arm in arms])
 
 
@@ -212,7 +208,7 @@ def _draw_gaps(axes: Axes, *, gaps: pd.DataFrame) -> None:
         )
     axes.set_xscale("log")
     _ms_ticks(axes, gaps["hidden_ms"])
-    axes.set_yticks(range(len(arms)), arms)
+    axes.set_yticks(range(len(arms)), [arm.removeprefix(f"{BASE} ") for arm in arms])
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.set_xlabel("realised length (ms); area: share of the stretches")
     axes.set_ylabel("")
@@ -260,6 +256,13 @@ def _draw_arms(axes: Axes, *, tables: StudyTables, metric: str, task: str = "mod
     if metric != "accuracy":
         axes.set_xscale("log", base=2)
         hz_axis(axes, "x")
+
+
+def _hz_from_to(axes: Axes) -> None:
+    """Octave ticks, two of them at least."""
+    low, high = (np.log2(end) for end in axes.get_ylim())
+    axes.set_ylim(2 ** min(low, np.floor(high) - 1), 2 ** max(high, np.ceil(low)))
+    hz_axis(axes, "y")
 
 
 def _bare(look: Look) -> dict[str, Any]:

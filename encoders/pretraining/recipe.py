@@ -155,8 +155,7 @@ class Recipe(Ranged):
             ),
             (
                 (self.objective == "cross_entropy") != bool(self.targets.codes),
-                f"objective {self.objective!r} beside {self.targets.codes} classes (targets.codes); "
-                "cross_entropy needs classes, and classes need it",
+                "the objective cross_entropy and targets.codes go together; set both or neither",
             ),
             (
                 self.targets.codes > 0 and (self.views or self.projector) is not None,

@@ -77,6 +77,7 @@ def _line_row(line: Line, *, ratio: bool) -> dict[str, object]:
         "low": line.low,
         "high": line.high,
         "constant": None if ratio else line.constant,
+        "centre_ms": None if line.centre_s is None else 1000 * line.centre_s,
         "sigma": line.sigma,
         "n": line.n,
         "n_censored": line.n_censored,

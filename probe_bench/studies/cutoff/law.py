@@ -60,7 +60,8 @@ class Line:
         slope: b; None where it cannot be told.
         low: Lower end of its 95 % interval.
         high: Upper end.
-        constant: Geometric mean of fc 2T: 1 where the law holds.
+        constant: fc 2T on the line at `centre_s`: 1 where the law holds.
+        centre_s: Geometric mean of the spans.
         sigma: Standard deviation of log fc around the line.
         n: Trainings.
         n_censored: Those beyond what can be measured.
@@ -70,6 +71,7 @@ class Line:
     low: float | None = None
     high: float | None = None
     constant: float | None = None
+    centre_s: float | None = None
     sigma: float | None = None
     n: int
     n_censored: int
@@ -100,6 +102,7 @@ def fit_line(points: Points) -> Line:
         low=low,
         high=high,
         constant=constant,
+        centre_s=float(np.exp(cost.centre)),
         sigma=sigma,
         n=n,
         n_censored=n_censored,
