@@ -1,126 +1,113 @@
-"""Tables and figure of the data sheet, from the measurements that `modulation_validation.py` wrote.
+"""Tables of the data sheet, from the measurements that `modulation_validation.py` wrote.
 
     python benchmarks/modulation_sheet.py docs/modulation_sheet.csv
+
+Markdown goes to the screen and the figure beside the file. Bold: a number that the stated systematic
+terms do not cover (an error beyond them; total intervals that hold the truth in less than 90 %).
 """
 
-import csv
 import math
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from sheet_figure import draw
+from sheet_lines import Line, read_lines
 
-SEVERAL = frozenset({"patches of 80 ms", "mean-pool"})
-"""Families whose tokens hold several instants."""
+__all__ = ["report"]
 
-SYSTEMATIC = {"support": (0.06, 0.20), "emphasis": (0.06, 0.06)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One measurement.
-
-    Attributes:
-        kind: `support` or `emphasis`.
-        family: What the encoder is.
-        true_hz: Its cutoff; infinite if it has none.
-        frame_rate_hz: Tokens per second.
-        minutes: Audio at most.
-        repeat: Draw of speakers, noise and networks.
-        outcome: `read`, `beyond` (at least), `below` (at most) or `refused`.
-        hz: Reading.
-        ci_low: Lower end of the statistical interval; None if open.
-        ci_high: Upper end; None if open.
-        holds: Whether it holds the truth.
-        total_holds: Whether the interval with the systematic term does.
-        strength: R² of the readout, or excess of the response over chance.
-    """
-
-    kind: str
-    family: str
-    true_hz: float
-    frame_rate_hz: float
-    minutes: float
-    repeat: int
-    outcome: str
-    hz: float | None
-    ci_low: float | None
-    ci_high: float | None
-    holds: bool | None
-    total_holds: bool | None
-    strength: float | None
-
-    @property
-    def sitting(self) -> tuple[str, float, float, int]:
-        """What it was measured together with."""
-        return self.kind, self.frame_rate_hz, round(self.minutes, 2), self.repeat
-
-    @property
-    def is_above_nyquist(self) -> bool:
-        """Whether a token of one instant cannot tell the cutoff from its alias."""
-        return self.family not in SEVERAL and self.frame_rate_hz / 2 <= self.true_hz < math.inf
-
-    @property
-    def error(self) -> float:
-        """Relative error, signed; NaN where there is no reading or no cutoff."""
-        if self.outcome != "read" or self.hz is None or math.isinf(self.true_hz):
-            return math.nan
-        return self.hz / self.true_hz - 1
-
-    def as_row(self) -> dict[str, str]:
-        """Format with four digits."""
-        return {name: _format(value) for name, value in asdict(self).items()}
-
-
-COLUMNS = [field.name for field in fields(Line)]
-
-
-def _format(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(int(value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def read_lines(path: Path) -> list[Line]:
-    """Read measurements back."""
-    with path.open(newline="") as file:
-        return [_line(row) for row in csv.DictReader(file)]
-
-
-def _line(row: dict[str, str]) -> Line:
-    def number(name: str) -> float | None:
-        return float(row[name]) if row[name] else None
-
-    def truth(name: str) -> bool | None:
-        return row[name] == "1" if row[name] else None
-
-    return Line(
-        kind=row["kind"],
-        family=row["family"],
-        true_hz=float(row["true_hz"]),
-        frame_rate_hz=float(row["frame_rate_hz"]),
-        minutes=float(row["minutes"]),
-        repeat=int(row["repeat"]),
-        outcome=row["outcome"],
-        hz=number("hz"),
-        ci_low=number("ci_low"),
-        ci_high=number("ci_high"),
-        holds=truth("holds"),
-        total_holds=truth("total_holds"),
-        strength=number("strength"),
-    )
+STATED = {"support": 0.06, "emphasis": 0.06}
+STATED_SEVERAL = {"support": 0.20, "emphasis": 0.06}
+OUTCOMES = ("read", "beyond", "below", "refused")
+LEAST_COVERAGE = 0.9
+Key = Callable[[Line], object]
 
 
 def report(path: Path) -> None:
-    """Print the tables."""
-    for row in read_lines(path)[:0]:
-        print(row)
+    """Print all tables and draw the figure."""
+    lines = read_lines(path)
+    told = [line for line in lines if not line.is_above_nyquist]
+    for kind in ("support", "emphasis"):
+        mine = [line for line in told if line.kind == kind]
+        usual = [line for line in mine if kind == "emphasis" or line.minutes == 5]
+        print(f"\n**{kind.capitalize()}** by family\n")
+        _table(usual, "family", lambda line: line.family)
+        print(f"\n{kind.capitalize()} by tokens a second, families with a cutoff\n")
+        _table(_finite(usual), "tokens/s", lambda line: f"{line.frame_rate_hz:g}")
+        print(f"\n{kind.capitalize()} by true cutoff, families with one filter\n")
+        _table(_filtered(usual), "Hz", lambda line: f"{line.true_hz:g}")
+    at_50 = [line for line in told if line.kind == "support" and line.frame_rate_hz == 50]
+    print("\nSupport by audio at 50 tokens/s, families with a cutoff\n")
+    _table(_finite(at_50), "min", lambda line: f"{line.minutes:g}")
+    above = [line for line in lines if line.is_above_nyquist]
+    print("\nAbove half the token rate, linear\n")
+    _table(above, "what", lambda line: f"{line.kind}, {line.frame_rate_hz:g} tokens/s")
+    draw(told, path.with_suffix(".png"))
+
+
+def _finite(lines: Sequence[Line]) -> list[Line]:
+    return [line for line in lines if math.isfinite(line.true_hz)]
+
+
+def _filtered(lines: Sequence[Line]) -> list[Line]:
+    others = {"mean-pool", "90/10 mixture"}
+    return [line for line in _finite(lines) if line.family not in others]
+
+
+def _table(lines: Sequence[Line], head: str, key: Key) -> None:
+    names = ("n", *OUTCOMES, "median bias %", "median %", "p90 %", "worst %", "interval", "total")
+    print("|", " | ".join((head, *names)), "|")
+    print("|" + "---|" * (len(names) + 1))
+    order = list(dict.fromkeys(key(line) for line in lines))
+    for value, group in groupby(sorted(lines, key=lambda x: order.index(key(x))), key):
+        print("|", value, "|", " | ".join(_cells(list(group))), "|")
+
+
+def _cells(lines: Sequence[Line]) -> Iterator[str]:
+    yield str(len(lines))
+    for outcome in OUTCOMES:
+        n = sum(line.outcome == outcome for line in lines)
+        false = outcome == "beyond" and any(math.isfinite(line.true_hz) for line in lines)
+        yield _bold(str(n), where=bool(n) and false)
+    errors = np.array([line.error for line in lines if not math.isnan(line.error)])
+    yield from _errors(errors, _allowed(lines))
+    yield _coverage([line.holds for line in lines], least=0)
+    yield _coverage([line.total_holds for line in lines], least=LEAST_COVERAGE)
+
+
+def _allowed(lines: Sequence[Line]) -> float:
+    """Return the systematic term that is stated for all of them, the largest if they differ."""
+    return max((STATED if line.frame_rate_hz > 25 else STATED_SEVERAL)[line.kind] for line in lines)
+
+
+def _errors(errors: Float[np.ndarray, " readings"], allowed: float) -> Iterator[str]:
+    if not len(errors):
+        yield from ["–"] * 4
+        return
+    yield f"{100 * np.median(errors):+.1f}"
+    size = abs(errors)
+    for value in (np.median(size), np.quantile(size, 0.9)):
+        yield _bold(f"{100 * value:.1f}", where=value > allowed)
+    worst = errors[size.argmax()]
+    yield _bold(f"{100 * worst:+.1f}", where=abs(worst) > allowed)
+
+
+def _coverage(held: Sequence[bool | None], *, least: float) -> str:
+    """Format a share and its Monte Carlo standard error (Agresti and Coull 1998)."""
+    known = [h for h in held if h is not None]
+    if not known:
+        return "–"
+    n = len(known) + 4
+    share, near = np.mean(known), (sum(known) + 2) / n
+    text = f"{100 * share:.0f} ± {100 * math.sqrt(near * (1 - near) / n):.0f}"
+    return _bold(text, where=share < least)
+
+
+def _bold(text: str, *, where: bool) -> str:
+    return f"**{text}**" if where else text
 
 
 if __name__ == "__main__":

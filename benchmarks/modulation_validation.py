@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from known_cells import Cell, cells
-from modulation_sheet import COLUMNS, Line, read_lines, report
+from modulation_sheet import report
+from sheet_lines import COLUMNS, Line, read_lines
 from torch import Tensor
 
 from probe_bench.cache import default_root

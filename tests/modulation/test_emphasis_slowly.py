@@ -96,7 +96,9 @@ def slow_curves(make: Callable[[Tensor], list[Tensor]], clips: Tensor, ripples: 
     return np.stack(curves)
 
 
-@pytest.mark.parametrize("part", [linear(6.0), through_perceptron(6.0)], ids=["linear", "perceptron"])
+@pytest.mark.parametrize(
+    "part", [linear(6.0), through_perceptron(6.0)], ids=["linear", "perceptron"]
+)
 def test_curves_are_those_of_slow_loops(part: Part, waveforms: tuple[list[Tensor], Tensor]) -> None:
     clips = torch.stack([clip[:32_000] for clip in waveforms[0][:9]])
     stretches = Stretches(waveform=clips, sample_rate_hz=RATE_HZ, group=waveforms[1][:9])
