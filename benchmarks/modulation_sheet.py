@@ -85,7 +85,7 @@ def _allowed(lines: Sequence[Line]) -> float:
 
 def _errors(errors: Float[np.ndarray, " readings"], allowed: float) -> Iterator[str]:
     if not len(errors):
-        yield from ["–"] * 4
+        yield from ["-"] * 4
         return
     yield f"{100 * np.median(errors):+.1f}"
     size = abs(errors)
@@ -99,7 +99,7 @@ def _coverage(held: Sequence[bool | None], *, least: float) -> str:
     """Format a share and its Monte Carlo standard error (Agresti and Coull 1998)."""
     known = [h for h in held if h is not None]
     if not known:
-        return "–"
+        return "-"
     n = len(known) + 4
     share, near = np.mean(known), (sum(known) + 2) / n
     text = f"{100 * share:.0f} ± {100 * math.sqrt(near * (1 - near) / n):.0f}"

@@ -16,8 +16,8 @@ from probe_bench.reports.style import GRID, INK, house_style
 __all__ = ["draw"]
 
 _STATED = 6.0
-_LINEAR = 10.0  # per cent up to which the axis is linear
-_TICKS = (-50, -20, -10, -6, -3, 0, 3, 6, 10, 20, 50)
+_LINEAR = 6.0  # per cent up to which the axis is linear
+_TICKS = (-60, -30, -15, -6, -3, 0, 3, 6, 15, 30)
 
 
 def draw(lines: Sequence[Line], path: Path) -> None:
@@ -26,7 +26,7 @@ def draw(lines: Sequence[Line], path: Path) -> None:
     families = list(dict.fromkeys(line.family for line in finite))
     norm = LogNorm(1, 20)
     with house_style():
-        figure = Figure(figsize=(7.2, 4.5), layout="constrained")
+        figure = Figure(figsize=(7.2, 4.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, kind in ((left, "support"), (right, "emphasis")):
             _panel(axes, [line for line in finite if line.kind == kind], families, norm)
@@ -60,27 +60,19 @@ def _panel(axes: Axes, lines: Sequence[Line], families: Sequence[str], norm: Log
     )
     for i, family in enumerate(families):
         _untold(axes, i, [line for line in lines if line.family == family])
-    axes.set_xscale("symlog", linthresh=_LINEAR, linscale=1.6)
-    axes.set_xlim(-75, 100)
+    axes.set_xscale("symlog", linthresh=_LINEAR, linscale=0.75)
+    axes.set_xlim(-80, 40)
     axes.set_xticks(_TICKS, labels=[f"{tick:g}" for tick in _TICKS])
     axes.minorticks_off()
     axes.grid(axis="x", visible=False)
-    axes.set_xlabel("error of the reading (%); grey: stated systematic term of point tokens")
+    axes.set_xlabel("error of the reading (%)")
 
 
 def _untold(axes: Axes, row: int, lines: Sequence[Line]) -> None:
-    """Count what has no reading, at the right edge."""
-    refused = sum(line.outcome == "refused" for line in lines)
-    beyond = sum(line.outcome == "beyond" for line in lines)
-    said = [f"{n} {what}" for n, what in ((refused, "refused"), (beyond, "“beyond”")) if n]
-    if said:
-        axes.text(
-            0.99,
-            row,
-            ", ".join(said),
-            fontsize=6,
-            ha="right",
-            va="center",
-            transform=axes.get_yaxis_transform(),
-            color=INK,
-        )
+    """Count what has no reading, beyond the right edge."""
+    names = {"refused": "refused", "beyond": "“beyond”", "below": "“at most”"}
+    counts = {name: sum(line.outcome == what for line in lines) for what, name in names.items()}
+    said = "\n".join(f"{n} {name}" for name, n in counts.items() if n)
+    axes.text(
+        1.01, row, said, fontsize=5.5, va="center", color=INK, transform=axes.get_yaxis_transform()
+    )
