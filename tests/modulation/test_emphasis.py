@@ -85,7 +85,7 @@ def off_by(gain: Gain, cutoff_hz: float) -> float:
 def test_recovers_low_pass(cutoff_hz: float, at_50: dict[str, Emphasis]) -> None:
     found = at_50[f"linear {cutoff_hz:g}"]
     assert off_by(found.weighted, cutoff_hz) < 0.01
-    assert off_by(found.whitened, cutoff_hz) < 0.03
+    assert off_by(found.whitened, cutoff_hz) < 0.005
     assert found.weighted.hz.ci_high / found.weighted.hz.ci_low < 1.03
     assert found.weighted.total_low_hz < cutoff_hz / 1.05
     assert found.weighted.total_high_hz > cutoff_hz * 1.05
@@ -96,9 +96,9 @@ def test_recovers_low_pass(cutoff_hz: float, at_50: dict[str, Emphasis]) -> None
     ("kind", "tolerance"),
     [
         ("causal", 0.02),
-        ("into perceptron", 0.04),
-        ("out of perceptron", 0.04),
-        ("soft codes", 0.08),
+        ("into perceptron", 0.013),
+        ("out of perceptron", 0.018),
+        ("soft codes", 0.045),
     ],
 )
 def test_recovers_low_pass_beside_nonlinearities(
@@ -113,40 +113,43 @@ def test_recovers_low_pass_at_every_layer_of_random_transformer(
     cutoff_hz: float, depth: int, at_50: dict[str, Emphasis]
 ) -> None:
     found = at_50[f"transformer {depth} {cutoff_hz:g}"]
-    assert off_by(found.weighted, cutoff_hz) < 0.03
-    assert off_by(found.whitened, cutoff_hz) < 0.06
+    assert off_by(found.weighted, cutoff_hz) < 0.003
+    assert off_by(found.whitened, cutoff_hz) < 0.02
 
 
 @pytest.mark.parametrize("kind", NUISANCES)
 def test_is_robust_to_nuisances(kind: str, at_50: dict[str, Emphasis]) -> None:
     found = at_50[f"{kind} 8"]
-    assert off_by(found.weighted, 8) < 0.02
-    assert off_by(found.whitened, 8) < 0.03
+    assert off_by(found.weighted, 8) < 0.004
+    assert off_by(found.whitened, 8) < 0.002
 
 
 @pytest.mark.parametrize("cutoff_hz", [2.0, 8.0, 16.0])
 def test_a6_reads_patch_tokens_below_and_above_their_nyquist_rate(
     cutoff_hz: float, stretches: Stretches
 ) -> None:
+    """A6: patch tokens of 80 ms; at most 1.4 % off."""
     found = read({"patches": patches(cutoff_hz), "points": linear(cutoff_hz, 8)}, stretches)
-    assert off_by(found["patches"].weighted, cutoff_hz) < 0.03
-    assert off_by(found["points"].weighted, cutoff_hz) < 0.03
+    assert off_by(found["patches"].weighted, cutoff_hz) < 0.02
+    assert off_by(found["points"].weighted, cutoff_hz) < 0.02
 
 
 @pytest.mark.parametrize(("n", "cutoff_hz"), [(4, 11.41), (8, 5.58), (16, 2.77)])
 def test_a3_recovers_mean_pooling(n: int, cutoff_hz: float, stretches: Stretches) -> None:
-    """Half power of the mean of n frames, sin(n x) / (n sin x) at x = pi f / 100."""
-    assert off_by(read({"pool": pooled(n)}, stretches)["pool"].weighted, cutoff_hz) < 0.03
+    """A3: half power of the mean of n frames, sin(n x) / (n sin x) at x = pi f / 100."""
+    assert off_by(read({"pool": pooled(n)}, stretches)["pool"].weighted, cutoff_hz) < 0.003
 
 
 def test_a7_all_pass_is_censored(at_50: dict[str, Emphasis], stretches: Stretches) -> None:
+    """A7: no filter at all: beyond range."""
     plain = read({"plain": Part(projected, per_token=1)}, stretches)["plain"]
     for gain in (plain.weighted, plain.whitened, at_50["all-pass perceptron"].weighted):
         assert (gain.hz.value, gain.hz.bound, gain.hz.ci_high) == (32.0, "at least", None)
 
 
 def test_a8_emphasis_is_that_of_the_slow_nine_tenths(at_50: dict[str, Emphasis]) -> None:
-    assert off_by(at_50["mixture"].weighted, 1.5) < 0.06
+    """A8: nine tenths of the variance low-passed at 1.5 Hz, a tenth at 8 Hz; 3.4 % off."""
+    assert off_by(at_50["mixture"].weighted, 1.5) < 0.05
     at_4_hz = [
         gain.curve[9].value for gain in (at_50["mixture"].weighted, at_50["mixture"].whitened)
     ]
@@ -154,6 +157,7 @@ def test_a8_emphasis_is_that_of_the_slow_nine_tenths(at_50: dict[str, Emphasis])
 
 
 def test_a10_gate_rejects_hard_codes(stretches: Stretches, log_mels: list[Tensor]) -> None:
+    """A10: one-hot codes respond too irregularly for a number."""
     codes = {n: codebook(log_mels, n) for n in (128, 256)}
     parts = {f"{n} {fc:g}": hard_codes(fc, codes[n]) for n in codes for fc in (2.0, 8.0, 16.0)}
     every = read(parts, stretches)
@@ -238,7 +242,7 @@ def test_stretches_of_two_seconds(cutoff_hz: float, stretches: Stretches) -> Non
         group=stretches.group.repeat_interleave(pieces.shape[1]),
     )
     found = read({"L1": linear(cutoff_hz), "L2": linear(0.6)}, short)
-    assert off_by(found["L1"].weighted, cutoff_hz) < 0.03
+    assert off_by(found["L1"].weighted, cutoff_hz) < 0.02
     assert found["L2"].weighted.hz.bound == "at most"
     assert found["L2"].weighted.hz.value == pytest.approx(1.0)
 
