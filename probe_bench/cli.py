@@ -53,7 +53,7 @@ _HANDLERS = {
     LeaksConfig: "leaks.command:leaks",
     ShardsConfig: "pretraining:shards",
     TokenizerConfig: "tokenizing:tokenizer",
-    StudyConfig: "studies.collapse:collapse",
+    StudyConfig: "studies.command:study",
 }
 
 _AT_LEAST = {

@@ -59,7 +59,8 @@ class RunConfig:
     manifest.csv. Default: each task's own embedded corpus."""
     degrade: tuple[str, ...] = ("none",)
     """Read the probes, trained on clean audio, on degraded test audio as well: noise, noise-white,
-    noise-pink, reverb, channel, band, telephone, codec, codec-opus, codec-mulaw, all or none."""
+    noise-pink, reverb, channel, band, telephone, codec, codec-opus, codec-mulaw, modulations, all or
+    none."""
     baselines: bool = True
     """Add log-mel at the same frame rate and the untrained twin of every encoder."""
     controls: bool = True
@@ -265,22 +266,31 @@ class ExportConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
-    """Train what a study compares and draw its figure; the same command goes on where it was stopped."""
+    """Pretrain what a study compares, measure it and report; the same command goes on where it stopped."""
 
-    what: tyro.conf.Positional[Literal["collapse"]]
-    """collapse: teacher, stop-gradient, EMA rate, predictor, regulariser, targets and learning rate as
-    switches; which of them collapse, and which monitor tells first."""
-    scale: Literal["smoke", "small"] = "small"
-    """smoke: seconds, on computed tones; small: about 20 minutes on one core, on the embedded
-    pretraining corpora, with probes of the final encoders."""
+    what: tyro.conf.Positional[
+        Literal["mask-span", "teacher", "targets", "objective", "frame-rate", "corpus", "collapse"]
+    ]
+    """What sets the modulation cutoff: length of the masks, rate of the teacher, blocks and normalisation of
+    the targets, what is predicted, token rate, training audio. collapse: which switches collapse, and
+    which monitor tells first."""
+    scale: Literal["smoke", "small", "full"] = "small"
+    """smoke: minutes, on computed tones; small: hours of a few cores, on the embedded corpora; full: the
+    published design, for GPUs."""
     seeds: int | None = None
     """Trainings of every arm; default: the scale's."""
+    audio: tuple[str, ...] = ()
+    """Corpora to train on, as in `pretrain --corpus`; default: the embedded ones of the study."""
+    corpus: tuple[str, ...] = ()
+    """Corpora to measure on, as in `run`; default: each task's own embedded one."""
+    workers: int | None = None
+    """Trainings at once; default: one for each GPU, or for each core of a machine without."""
     device: Device = "auto"
     """Where to train."""
     cache: Path | None = None
     """Where embedded corpora and features are kept; default: the platform's cache folder."""
-    out: Path = Path("collapse")
-    """Folder that receives arms/, collapse.csv, linear.csv, probes/, collapse.png and report.md."""
+    out: Path = Path("study")
+    """Folder of the report, its tables and the trainings; studies of the cutoff share trainings in it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,6 @@ def task_rows(
             task=task,
             split=split,
             role=contestant.role,
-            censored=False,
             seed=stamp.seed,
         )
 
@@ -80,7 +79,6 @@ def chance_rows(scores: Iterable[Score], task: str, corpus: str, stamp: Stamp) -
             task=task,
             split="test",
             role="chance",
-            censored=False,
             seed=stamp.seed,
         )
 

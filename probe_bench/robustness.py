@@ -6,7 +6,8 @@ For one kind of degradation, with score s_k at severity k of K (equal steps on t
     share = (area - chance) / (clean - chance)      1: nothing lost, 0: all that was above chance
 
 Clean, degraded and chance scores stand on the same resamples, so intervals and tests know what they
-have in common. The share is left open where the clean score cannot be told from chance.
+have in common. The share is left open where the clean score cannot be told from chance. Where the
+severity is a modulation cutoff, the half rate is given as well (`timescale`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,11 +26,15 @@ from probe_bench.metrics import BIASED, LOWER_IS_BETTER, SCALES
 from probe_bench.probes.stitching import BEST
 from probe_bench.scoring import Score
 from probe_bench.task import Metric
+from probe_bench.timescale import HALF_RATE, half_rate
 
 __all__ = ["AREA", "SHARE", "Robustness", "chance_areas", "robustness", "split_of"]
 
 AREA, SHARE = "robustness_area", "robustness_share"
 """Metrics are called `AREA:KIND:METRIC`."""
+
+_MODULATIONS = "mod_cutoff_hz"
+"""Axis whose severities are modulation cutoffs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +42,7 @@ class Robustness:
     """Scores of one encoder on one task under degradations.
 
     Attributes:
-        scores: By split (`test+KIND`): one a severity and clean score, then areas and shares.
+        scores: By split (`test+KIND`): one a severity and clean score, then areas, shares and half rates.
     """
 
     scores: Mapping[str, Sequence[Score]]
@@ -75,7 +80,10 @@ def robustness(
         severities = "|".join(f"{degradation.severity:g}" for degradation, _ in points)
         for score, *under in zip(clean, *(found for _, found in points), strict=True):
             labelled = _labelled(score, f"{kind.axis}={severities}")
-            own += _summaries(labelled, under, guesses.get(score.metric), kind.name)
+            guess = guesses.get(score.metric)
+            own += _summaries(labelled, under, guess, kind.name)
+            if guess is not None and kind.axis == _MODULATIONS:
+                own.append(_half_rate(labelled, under, guess, [d.severity for d, _ in points]))
     return Robustness(scores=scores)
 
 
@@ -100,10 +108,39 @@ def _summaries(
     (found,) = intervals(area[None], clean.n_groups, SCALES[metric], biased=metric in BIASED)
     yield _with(clean, f"{AREA}:{kind}:{metric}", found, area)
     if chance is not None:
-        kept, gained = (x - chance.replicates for x in (area, clean.replicates))
-        sign = -1 if metric in LOWER_IS_BETTER else 1
-        found, share = _share(sign * kept, sign * gained, clean.n_groups)
+        kept, gained = (_above(chance, metric, x) for x in (area, clean.replicates))
+        found, share = _share(kept, gained, clean.n_groups)
         yield _with(clean, f"{SHARE}:{kind}:{metric}", found, share)
+
+
+def _half_rate(
+    clean: Score, degraded: Sequence[Score], chance: Score, cutoffs_hz: Sequence[float]
+) -> Score:
+    """Modulation cutoff at which half of the clean score above chance is gone."""
+    metric = cast("Metric", clean.metric)
+    under = torch.stack([score.replicates for score in degraded])
+    kept, gained = (_above(chance, metric, x) for x in (under, clean.replicates))
+    found, draws = half_rate(kept, gained, cutoffs_hz, clean.n_groups)
+    *probe, severities = clean.setting.split(";")
+    said = f"bound={found.bound}" if found.bound else ""
+    said = said if found.value else "reason=the clean score cannot be told from chance"
+    return replace(
+        clean,
+        metric=f"{HALF_RATE}:{metric}",
+        setting=";".join(filter(None, (*probe, said, severities))),
+        value=found.value,
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        replicates=draws,
+        censored=found.censored,
+    )
+
+
+def _above(
+    chance: Score, metric: Metric, replicates: Float[Tensor, "*some rows"]
+) -> Float[Tensor, "*some rows"]:
+    """Scores above chance, larger is better."""
+    return (-1 if metric in LOWER_IS_BETTER else 1) * (replicates - chance.replicates)
 
 
 def _share(

@@ -37,6 +37,7 @@ class Score:
         chosen: Picked on validation data.
         replicates: The number itself and its value in every resample, which all scores of the task
             share.
+        censored: Beyond what could be measured: `value` is the limit.
     """
 
     layer: str
@@ -51,6 +52,7 @@ class Score:
     n_groups: int
     chosen: bool
     replicates: Float[Tensor, " rows"] = field(repr=False, compare=False)
+    censored: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

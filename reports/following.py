@@ -81,7 +81,7 @@ def _draw_followed(axes: Axes, rows: pd.DataFrame, encoder: str, place: str) -> 
         ]
         said.append(f"{_target(metric)}: {', '.join(cutoffs)}")
     low, high = axes.get_ylim()
-    axes.set_ylim(low / 1.3, high * 1.5)  # room for arrows
+    axes.set_ylim(low / 1.5, high * 1.5)  # room for arrows
     hz_axis(axes, "y")
     mine = rows[rows["name"] == encoder]
     draw_layer_axis(axes, mine, {encoder: LOGMEL})

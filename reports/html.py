@@ -34,6 +34,7 @@ from probe_bench.reports.tables import (
     panels,
     subjects,
 )
+from probe_bench.reports.timescale import half_rate_curves, half_rate_lines
 from probe_bench.reports.views import (
     COLUMNS,
     filters,
@@ -113,6 +114,7 @@ def _sheets(
         "speed": spectra(table, "speed_psd", "output_speed"),
         "geometry": geometry_curves(table, "geometry_by_layer"),
         "likeness": likeness(table, "cka_between_layers"),
+        "timescale": half_rate_curves(table, "half_rate_by_layer"),
         "robustness": degradation_curves(table, "score_by_severity"),
     }
     return {role: sheet for role, sheet in drawn.items() if sheet is not None}
@@ -153,6 +155,7 @@ def _page(
             headlines=headlines,
             mixed=any(line.mixed for group in headlines for line in group.lines),
             tested=not tests.empty,
+            half_rates=half_rate_lines(table),
             robustness=robustness_groups(table, tests),
             protocols=_protocols(shown, records, runs),
             n_degraded=int(degraded(shown).sum()),

@@ -32,12 +32,14 @@ class Score:
         low: Lower end of the interval.
         high: Upper end of the interval.
         censored: The true value lies beyond `value`.
+        below: A censored value is an upper limit.
     """
 
     value: float
     low: float = math.nan
     high: float = math.nan
     censored: bool = False
+    below: bool = False
 
     @property
     def measured(self) -> bool:
@@ -82,7 +84,8 @@ class MetricText:
         if not score.measured:
             return "not measurable"
         text = signed(f"{score.value * self.scale:.{self._decimals(score)}f}")
-        return f"{self.censored_sign} {text}" if score.censored else text
+        sign = "<" if score.below else self.censored_sign
+        return f"{sign} {text}" if score.censored else text
 
     def interval(self, score: Score) -> str:
         """Write the interval as `[low, high]`; empty where there is none, or it adds nothing.
@@ -219,7 +222,7 @@ def metric_text(metric: str) -> MetricText:
     """Describe a metric; unknown ones show under their own name and are never ranked.
 
     A metric `at_fraction`, `at_dim` or of the `control` task is written as the metric itself; areas
-    and shares of robustness are called `robustness_area:KIND:METRIC`.
+    and shares of robustness are called `robustness_area:KIND:METRIC`, half rates `half_rate_hz:METRIC`.
     """
     what, _, rest = metric.partition(":")
     kind, _, of = rest.partition(":")
@@ -228,6 +231,13 @@ def metric_text(metric: str) -> MetricText:
         return replace(own, short=f"mean {own.short or own.label} under {kind}")
     if what == "robustness_share":
         return _share(f"{metric_text(of).label} kept under {kind}")
+    if what == "half_rate_hz":
+        return MetricText(
+            label=f"half rate of {metric_text(rest).label}",
+            short="half rate",
+            unit="Hz",
+            ranked=False,
+        )
     plain = metric.removeprefix("control_")
     for suffix in _CURVES:
         plain = plain.removesuffix(suffix)

@@ -1,5 +1,6 @@
 """Modulation figures: the support cutoff of every layer, gain curves and output spectra."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +32,14 @@ from probe_bench.reports.tables import (
     subjects,
 )
 
-__all__ = ["cutoff_curves", "draw_cutoff", "hz_axis", "spectra"]
+__all__ = [
+    "cutoff_curves",
+    "describe_by_layer",
+    "draw_by_layer",
+    "draw_cutoff",
+    "hz_axis",
+    "spectra",
+]
 
 HZ_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 LINES_IN_LEGEND = 8
@@ -61,10 +69,25 @@ def cutoff_curves(table: pd.DataFrame, name: str) -> Sheet | None:
 def _draw_cutoffs(
     cell: Cell, corpus: str, rows: pd.DataFrame, table: pd.DataFrame
 ) -> tuple[str, str]:
-    axes, shown = cell.axes, looks_here(table, rows)
+    axes = cell.axes
+    _draw_nyquist(axes, rows)
+    draw_by_layer(axes, rows, table)
+    axes.set_ylabel(f"support cutoff, {HALF_POWER} (Hz)")
+    title = f"support cutoff · {corpus}"
+    write_title(axes, title)
+    return title, describe_by_layer(rows, list(looks_here(table, rows)))
+
+
+def draw_by_layer(axes: Axes, rows: pd.DataFrame, table: pd.DataFrame) -> None:
+    """Draw rates in Hz of every layer of every encoder, with log-mel's as a horizontal line.
+
+    Args:
+        axes: Where to draw.
+        rows: Rows of one metric on one corpus.
+        table: All rows, which say how many encoders there are and what each looks like.
+    """
     few = len(subjects(table)) <= FEW
     axes.set_yscale("log", base=2)
-    _draw_nyquist(axes, rows)
     drawn = list(drawn_series(table, rows))
     curves = [series for series in drawn if series.role != "logmel"]
     for series in drawn:
@@ -75,31 +98,29 @@ def _draw_cutoffs(
             shift = (curves.index(series) - (len(curves) - 1) / 2) * 0.008 if few else 0.0
             draw_cutoff(axes, mine, series.look, shift, intervals=few)
     low, high = axes.get_ylim() if rows["value"].notna().any() else (HZ_TICKS[0], HZ_TICKS[-1])
-    axes.set_ylim(low / 1.3, high * 1.1)
+    axes.set_ylim(low / 1.5, high * 1.5)  # room for arrows
     hz_axis(axes, "y")
-    draw_layer_axis(axes, rows, shown)
-    axes.set_ylabel(f"support cutoff, {HALF_POWER} (Hz)")
-    title = f"support cutoff · {corpus}"
-    write_title(axes, title)
-    return title, _describe(rows, list(shown))
+    draw_layer_axis(axes, rows, looks_here(table, rows))
 
 
 def draw_cutoff(
     axes: Axes, mine: pd.DataFrame, look: Look, shift: float, *, intervals: bool
 ) -> None:
-    """Points with intervals; arrows where only a lower limit is known, crosses where nothing is."""
+    """Points with intervals; arrows where only a limit is known, crosses where nothing is."""
     mine = mine.assign(place=mine["place"] + shift)
     measured = mine.dropna(subset=["value"])
     places, values = measured["place"], measured["value"]
     axes.plot(places, values, **line_style(look))
-    lows, highs = measured["ci_low"].fillna(values), measured["ci_high"]
+    lows, highs = measured["ci_low"], measured["ci_high"]
     if intervals:
-        axes.vlines(places, lows, highs.fillna(values), color=look.colour, linewidth=1)
-    # An interval that has a lower end alone, or a censored value, goes on beyond the measurement.
-    beyond = measured["censored"] | (highs.isna() & measured["ci_low"].notna())
-    for place, value in zip(places[beyond], values[beyond], strict=True):
+        ends = (lows.fillna(values), highs.fillna(values))
+        axes.vlines(places, *ends, color=look.colour, linewidth=1)
+    # An interval that has one end alone, or a censored value, goes on beyond the measurement.
+    beyond = measured["censored"] | (highs.isna() != lows.isna())
+    for place, (_, row) in zip(places[beyond], measured[beyond].iterrows(), strict=True):
+        factor = 1 / 1.35 if score_of(row).below or math.isfinite(row["ci_high"]) else 1.35
         axes.annotate(
-            "", (place, value * 1.35), (place, value),
+            "", (place, row["value"] * factor), (place, row["value"]),
             arrowprops={"arrowstyle": "-|>", "color": look.colour, "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
     missing = mine.loc[mine["value"].isna(), "place"]
@@ -125,14 +146,16 @@ def _draw_control(axes: Axes, mine: pd.DataFrame, look: Look) -> None:
     axes.axhline(score.value, **line_style(look))
     if score.censored:
         axes.annotate(
-            f"log-mel {metric_text('support_hz').number(score)} Hz", (1, score.value),
-            xycoords=axes.get_yaxis_transform(), xytext=(0, -2), textcoords="offset points",
-            ha="right", va="top", fontsize=NOTE_PT,
+            f"log-mel {metric_text(SPEED).number(score)} Hz", (1, score.value),
+            xycoords=axes.get_yaxis_transform(), xytext=(0, 3 if score.below else -2),
+            textcoords="offset points", ha="right", va="bottom" if score.below else "top",
+            fontsize=NOTE_PT,
         )  # fmt: skip
 
 
-def _describe(rows: pd.DataFrame, names: Sequence[str]) -> str:
-    text, parts = metric_text(SPEED), []
+def describe_by_layer(rows: pd.DataFrame, names: Sequence[str]) -> str:
+    """Put what `draw_by_layer` draws of some encoders into words."""
+    text, parts = metric_text(str(rows["metric"].iloc[0])), []
     for name in names:
         mine = layer_rows(rows, name)
         cutoffs = [f"{row['layer']} {text.full(score_of(row))}" for _, row in mine.iterrows()]

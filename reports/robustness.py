@@ -40,6 +40,7 @@ AXES = {
     "range_db": "range of the channel's gain (dB)",
     "cutoff_hz": "cutoff (Hz)",
     "bitrate_kbps": "bit rate (kbit/s)",
+    "mod_cutoff_hz": "modulation cutoff (Hz)",
 }
 _FIRST = 1.5  # place of the mildest severity; clean audio stands at 0
 

@@ -375,7 +375,15 @@ def score_of(row: Mapping[Any, Any] | pd.Series) -> Score:
         low=float(row["ci_low"]),
         high=float(row["ci_high"]),
         censored=bool(row["censored"]),
+        below=bool(row["censored"]) and _open_below(row),
     )
+
+
+def _open_below(row: Mapping[Any, Any] | pd.Series) -> bool:
+    """Say whether the truth may lie below anything that could be measured, and not above it."""
+    low, high = float(row["ci_low"]), float(row["ci_high"])
+    said = setting_text(str(row["setting"]), "bound")
+    return said == "at most" or (math.isnan(low) and math.isfinite(high))
 
 
 def _tested(rows: pd.DataFrame) -> pd.Series:

@@ -100,6 +100,52 @@ def test_no_share_of_what_is_not_above_chance(
     assert (share.value, share.ci_low, share.ci_high) == (None, None, None)
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "eer"])
+def test_half_rates_stand_beside_areas_where_modulations_fall(
+    metric: str, noise: torch.Tensor
+) -> None:
+    """Half of what is above chance is gone half an octave below 8 Hz."""
+    clean, chance = (0.1, 0.5) if metric in LOWER_IS_BETTER else (0.9, 0.1)
+    shares = (1.0, 1.0, 0.75, 0.25, 0.1, 0.0)
+    under = [chance + share * (clean - chance) for share in shares]
+    found = robustness(
+        [made(clean, 0.1 * noise, metric)],
+        [
+            (d, [made(v, 0.2 * noise, metric)])
+            for d, v in zip(degradations("modulations"), under, strict=True)
+        ],
+        [made(chance, 0 * noise, metric, "")],
+    )
+    half = found.scores["test+modulations"][-1]
+    assert half.metric == f"half_rate_hz:{metric}"
+    assert half.value == pytest.approx(8 / 2**0.5)
+    assert half.setting == "l2=1;mod_cutoff_hz=32|16|8|4|2|1"
+    assert not half.censored
+    assert half.ci_low is not None
+    assert half.ci_high is not None
+    assert 4 < half.ci_low < half.value < half.ci_high < 8
+    assert half.replicates[0] == half.value
+    assert half not in found.picked  # no paired test: some resamples have no number
+
+
+def test_what_no_cutoff_halves_is_said_in_the_setting(noise: torch.Tensor) -> None:
+    kinds = degradations("modulations")
+
+    def half(clean: float, under: float) -> Score:
+        pairs = [(d, [made(under, noise)]) for d in kinds]
+        found = robustness([made(clean, noise)], pairs, [made(0.2, 0 * noise, layer="")])
+        return found.scores["test+modulations"][-1]
+
+    slow, fast, unknown = half(0.8, 0.7), half(0.8, 0.3), half(0.21, 0.2)
+    severities = "mod_cutoff_hz=32|16|8|4|2|1"
+    assert (slow.value, slow.censored, slow.ci_low) == (1.0, True, None)
+    assert slow.setting == f"l2=1;bound=at most;{severities}"
+    assert (fast.value, fast.censored, fast.ci_high) == (32.0, True, None)
+    assert fast.setting == f"l2=1;bound=at least;{severities}"
+    assert (unknown.value, unknown.censored) == (None, False)
+    assert "reason=" in unknown.setting
+
+
 def test_kinds_stand_apart_and_chance_does_not_hear(noise: torch.Tensor) -> None:
     both = [*degradations("band"), *degradations("noise-white")]
     clean, chance = made(0.8, noise), made(0.2, 0 * noise, layer="")

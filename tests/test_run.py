@@ -328,3 +328,30 @@ def test_degraded_test_audio_is_read_beside_the_clean(
     kept = [entry for entry in Cache(root).entries() if "degradation" not in entry.describe()]
     command("cache", "prune", "--degraded")
     assert [e.folder for e in Cache(root).entries()] == [e.folder for e in kept]
+
+
+@pytest.mark.slow
+def test_what_was_low_passed_lives_on_slower_modulations(embedded: Path, tmp_path: Path) -> None:
+    """Known answer of the causal check: phones from `lowpass:2`, `lowpass:4`, all of log-mel."""
+    out = tmp_path / "out"
+    command(
+        *("run", "--encoder", "lowpass:2", "lowpass:4", "--task", "phoneme", "--limit", 216),
+        *("--degrade", "modulations", "--analysis", "none", "--diagnostic", "none"),
+        *("--cache", embedded, "--out", out),
+    )
+    rows = read_rows(out / "results.csv")
+    rows = rows[(rows["metric"] == "half_rate_hz:accuracy") & (rows["layer"] == "in")]
+    half = rows.set_index("encoder")
+    assert (
+        list(half.loc[["lowpass:2", "lowpass:4", "logmel:50"], "value"].diff()[1:] > 0)
+        == [True] * 2
+    )
+    assert half.loc["lowpass:2", "ci_high"] < half.loc["logmel:50", "ci_low"]
+    for name, cutoff_hz in (("lowpass:2", 2), ("lowpass:4", 4)):
+        assert half.loc[name, "ci_high"] < 1.2 * cutoff_hz
+    noticed = read_rows(out / "results.csv").query("split == 'test+modulations' and layer == 'in'")
+    mild = noticed[noticed["setting"].str.endswith("mod_cutoff_hz=16")].set_index("encoder")
+    clean = read_rows(out / "results.csv").query("split == 'test' and layer == 'in'")
+    clean = clean[clean["metric"] == "accuracy"].set_index("encoder")["value"]
+    mild = mild[mild["metric"] == "accuracy"]["value"]
+    assert abs(mild["lowpass:4"] - clean["lowpass:4"]) < 0.005

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from probe_bench.encoders.pretraining.backbone import Backbone
 from probe_bench.encoders.pretraining.blocks.stack import BlockStack
 from probe_bench.encoders.pretraining.gather import n_rows, world_size
+from probe_bench.encoders.pretraining.losses.codes import RandomQuantiser
 from probe_bench.encoders.pretraining.losses.objective import token_loss
 from probe_bench.encoders.pretraining.masking.masks import Selection, chosen_rows, gather_tokens
 from probe_bench.encoders.pretraining.recipe import Recipe
@@ -52,7 +53,8 @@ class StepOutput:
         prediction: Unweighted distance to the targets.
         penalty: Unweighted regulariser; 0 without one.
         embeddings: What the regulariser saw or would see, without gradient.
-        targets: The target encoder's last output on whole clips, without gradient; None with views.
+        targets: The target encoder's last output on whole clips, without gradient; None where there is
+            no such encoder.
     """
 
     loss: Float[Tensor, ""]
@@ -73,6 +75,11 @@ class Jepa(nn.Module):
         if recipe.predictor is not None:
             self.predictor = recipe.predictor.build_predictor(recipe.grid, dim)
         self.projector = nn.Identity() if recipe.projector is None else recipe.projector.build(dim)
+        width = recipe.patch_pixels or dim if recipe.reads_input else dim
+        codes = recipe.targets.codes
+        self.quantiser = RandomQuantiser(width, codes) if codes else nn.Identity()
+        latent = not (recipe.reads_input or codes)
+        self.head = nn.Identity() if latent else nn.Linear(dim, codes or width)
         if recipe.hiding == "mask_token":
             self.mask_token = nn.Parameter(torch.empty(dim).normal_(std=0.02))
         if recipe.teacher is not None:
@@ -85,7 +92,9 @@ class Jepa(nn.Module):
         features = encoder.frontend.features(batch.waveform)
         tokens = encoder.tokens(features)
         whole = encoder.transformer(tokens) if self._sees_all else None
-        if recipe.teacher is not None:
+        if recipe.reads_input:
+            outputs = [features]
+        elif recipe.teacher is not None:
             # A log-mel without weights is the same for both: it is computed once.
             shared = None if encoder.frontend.learns_features else features
             outputs = self.teach(batch.waveform, tokens, shared)
@@ -100,14 +109,17 @@ class Jepa(nn.Module):
             encoded = encoder.transformer.norm(encoded)
         else:
             encoded = self._encode(tokens, batch)
-        predicted = self.projector(self._predict(encoded, batch)).float()
+        predicted = self.head(self.projector(self._predict(encoded, batch))).float()
         embeddings = self._embeddings(encoded, whole, batch)
-        return self._output(predicted, wanted, embeddings, outputs[-1])
+        return self._output(
+            predicted, wanted, embeddings, None if recipe.reads_input else outputs[-1]
+        )
 
     @property
     def _sees_all(self) -> bool:
         """Whether the student encodes the whole clip, for its own targets or for the predictor."""
-        return self.recipe.teacher is None or self.recipe.hiding == "after_encoder"
+        own_targets = self.recipe.teacher is None and not self.recipe.reads_input
+        return own_targets or self.recipe.hiding == "after_encoder"
 
     def _own_targets(self, whole: list[Tensor] | None) -> list[Tensor]:
         """Targets from the student's own blocks; the last one normed if so asked."""
@@ -146,7 +158,7 @@ class Jepa(nn.Module):
     def _wanted(self, outputs: list[Tensor], targets: Selection) -> Tensor:
         """Target rows in the loss's space, without gradient unless the recipe keeps it."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.recipe.stop_gradient):
-            target = self.recipe.targets.build(outputs)
+            target = self.quantiser(self.recipe.targets.build(outputs))
             copies = len(targets.index) // len(target)
             rows = gather_tokens(target.repeat(copies, 1, 1), targets.index)
             return self.projector(chosen_rows(rows, targets)).float()  # type: ignore[no-any-return]
@@ -186,7 +198,7 @@ class Jepa(nn.Module):
             return self.projector(rows).float()  # type: ignore[no-any-return]
 
     def _output(
-        self, predicted: Tensor, wanted: Tensor, embeddings: Tensor, target: Tensor
+        self, predicted: Tensor, wanted: Tensor, embeddings: Tensor, target: Tensor | None
     ) -> StepOutput:
         # DDP averages gradients over processes: each one's sum over the tokens of all, times their
         # number, makes that the gradient of the mean over all tokens.
@@ -201,7 +213,7 @@ class Jepa(nn.Module):
             prediction=prediction.detach(),
             penalty=penalty.detach(),
             embeddings=embeddings.detach(),
-            targets=target.detach().float(),
+            targets=None if target is None else target.detach().float(),
         )
 
     def update_teacher(self, rate: float) -> None:

@@ -75,7 +75,8 @@ class Recipe(Ranged):
             tokens in.
         projector: Head between encoder and loss.
         targets: From teacher outputs to targets.
-        objective: Distance between prediction and target.
+        objective: Distance between prediction and target; where targets are no outputs of the encoder,
+            a linear head maps to their space.
         objective_weight: Of that distance in the loss.
         regulariser: Of the student's embeddings: of all tokens where it sees the whole crop, else
             of those that it sees; of every view.
@@ -145,6 +146,22 @@ class Recipe(Ranged):
                 "a teacher's outputs have no gradient to keep; set teacher to none as well",
             ),
             (
+                self.reads_input and (self.views or self.teacher or self.projector) is not None,
+                "targets from the input have no views, teacher or projector; leave these out",
+            ),
+            (
+                self.reads_input and self.patch_pixels is None,
+                "a front end that learns could make its own targets constant; use MelPatchesShape",
+            ),
+            (
+                (self.objective == "cross_entropy") != bool(self.targets.codes),
+                "the objective cross_entropy and targets.codes go together; set both or neither",
+            ),
+            (
+                self.targets.codes > 0 and (self.views or self.projector) is not None,
+                "classes have no views and no projector; leave these out",
+            ),
+            (
                 self.teacher is None and self.export == "teacher",
                 "there is no teacher to export; set export to student",
             ),
@@ -174,6 +191,16 @@ class Recipe(Ranged):
                 "the rooms have more microphones than the front end; change one of them",
             ),
         ]
+
+    @property
+    def reads_input(self) -> bool:
+        """Whether targets come from the front end's patches and not from an encoder."""
+        return self.targets.source == "input"
+
+    @property
+    def patch_pixels(self) -> int | None:
+        """Width of the front end's patches; None where they are learnt."""
+        return getattr(self.frontend, "patch_pixels", None)
 
     @property
     def _widths(self) -> list[int]:

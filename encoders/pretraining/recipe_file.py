@@ -30,6 +30,7 @@ _CORE = {
     "ConvStemShape": "frontends.stem",
     "CurriculumMasks": "masking.samplers",
     "EmaRule": "teacher",
+    "ExactSpans": "masking.exact",
     "MelPatchesShape": "frontends.patches",
     "MultiMasks": "masking.samplers",
     "OptimiserRule": "optimiser",

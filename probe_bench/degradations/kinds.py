@@ -17,6 +17,7 @@ from probe_bench import registry
 from probe_bench.degradations.band import low_pass, telephone
 from probe_bench.degradations.channel import colour
 from probe_bench.degradations.codec import LIBRARY, mp3, mu_law, opus
+from probe_bench.degradations.modulation import low_pass_modulations
 from probe_bench.degradations.noise import add_noise, pink, white
 from probe_bench.degradations.reverb import reverberate
 from probe_bench.degradations.spectrum import LongTermSpectrum
@@ -173,6 +174,15 @@ _ALL = (
         severities=(64.0,),
         neutral=inf,
         apply=lambda x, call: mu_law(x, call.rate_hz),
+    ),
+    Kind(
+        name="modulations",
+        summary="levels of all bands that change no faster than a cutoff",
+        axis="mod_cutoff_hz",
+        scale="octaves",
+        severities=(32.0, 16.0, 8.0, 4.0, 2.0, 1.0),
+        neutral=inf,
+        apply=lambda x, call: low_pass_modulations(x, call.rate_hz, call.severity),
     ),
 )
 

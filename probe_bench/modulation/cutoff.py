@@ -162,15 +162,18 @@ def interval(draws: Float[Tensor, "draws *_"], level: float = 0.95) -> tuple[Ten
     return torch.as_tensor(low), torch.as_tensor(high)
 
 
-def censored(draws: Float[Tensor, " draws"], lowest_hz: float, highest_hz: float) -> Estimate:
+def censored(
+    draws: Float[Tensor, " draws"], lowest_hz: float, highest_hz: float, *, level: float = 0.95
+) -> Estimate:
     """Censor readings outside `lowest_hz` to `highest_hz`; in the interval they take part by rank.
 
     Args:
         draws: Row 0 is the sample, the others are bootstrap draws.
         lowest_hz: Least cutoff that can be told.
         highest_hz: Largest cutoff that can be told.
+        level: Of the percentile interval.
     """
-    low, high = (float(end) for end in interval(draws[1:]))
+    low, high = (float(end) for end in interval(draws[1:], level))
     value = float(draws[0])
     return Estimate(
         value=min(max(value, lowest_hz), highest_hz),

@@ -91,7 +91,8 @@ def test_severities_are_equal_steps_and_get_worse(kind: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["noise", "noise-white", "noise-pink", "channel", "band", "codec", "codec-opus"]
+    "kind",
+    ["noise", "noise-white", "noise-pink", "channel", "band", "codec", "codec-opus", "modulations"],
 )
 def test_severe_changes_more_than_mild(kind: str, speech: Callable[..., np.ndarray]) -> None:
     clean = speech(RATE_HZ)

@@ -55,6 +55,11 @@ class MelPatchesShape(Ranged):
             )
 
     @property
+    def patch_pixels(self) -> int:
+        """Log-mel values in a patch."""
+        return self.patch_frames * self.patch_bands
+
+    @property
     def receptive_field_samples(self) -> int:
         """Samples under all frames of one patch."""
         return self.window_samples + (self.patch_frames - 1) * self.hop_samples
@@ -103,7 +108,7 @@ class MelPatches(Frontend):
     def __init__(self, shape: MelPatchesShape, sample_rate_hz: int, dim: int) -> None:
         super().__init__()
         self.shape, self.sample_rate_hz = shape, sample_rate_hz
-        self.projection = nn.Linear(shape.patch_frames * shape.patch_bands, dim)
+        self.projection = nn.Linear(shape.patch_pixels, dim)
         nn.init.xavier_uniform_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
 

@@ -8,13 +8,16 @@ from torch import Tensor
 
 __all__ = ["Objective", "token_loss"]
 
-Objective = Literal["mse", "l1", "smooth_l1", "cosine"]
+Objective = Literal["mse", "l1", "smooth_l1", "cosine", "cross_entropy"]
 
 
 def token_loss(
     predicted: Float[Tensor, "tokens dim"], target: Float[Tensor, "tokens dim"], kind: Objective
 ) -> Float[Tensor, " tokens"]:
-    """Distance of every token, averaged over features; `cosine` is 2 - 2 cos, in [0, 4]."""
+    """Distance of every token, averaged over features; `cosine` is 2 - 2 cos, in [0, 4].
+
+    For `cross_entropy` (nats) predictions are logits and targets are shares of classes.
+    """
     match kind:
         case "mse":
             return (predicted - target).square().mean(-1)
@@ -24,3 +27,5 @@ def token_loss(
             return F.smooth_l1_loss(predicted, target, reduction="none").mean(-1)
         case "cosine":
             return 2 - 2 * F.cosine_similarity(predicted, target, dim=-1)
+        case "cross_entropy":
+            return -(target * predicted.log_softmax(-1)).sum(-1)

@@ -1,4 +1,4 @@
-"""Target rules: from the teacher's block outputs to what is predicted."""
+"""Target rules: from a teacher's block outputs, or from the input itself, to what is predicted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor
 
-from probe_bench.encoders.pretraining.ranges import Count, Ranged
+from probe_bench.encoders.pretraining.ranges import Count, Ranged, Whole
 
 __all__ = ["Normalisation", "TargetRule", "normalise", "standardise_tokens"]
 
@@ -21,16 +21,23 @@ class TargetRule(Ranged):
     """How targets are made.
 
     Attributes:
+        source: `encoder`: outputs of the teacher's blocks, or the encoder's own; `input`: the front
+            end's patches, as in masked autoencoders (MAE, arXiv 2111.06377), where `layer` is
+            the norm over each patch and `none` the plain log-mel.
         top_k: Number of last blocks whose outputs are averaged.
         normalisation: Applied to each block's output before the average.
         final_norm: Take the output of the encoder's final norm as the last block's.
         standardise: Standardise every target token over its features after the average.
+        codes: Classes of a fixed random-projection quantiser that targets are turned into, for the
+            objective `cross_entropy` (BEST-RQ, arXiv 2202.01855); 0 for none.
     """
 
+    source: Literal["encoder", "input"] = "encoder"
     top_k: Count = 1
     normalisation: Normalisation = "none"
     final_norm: bool = False
     standardise: bool = False
+    codes: Whole = 0
 
     def build(
         self, outputs: Sequence[Float[Tensor, "batch tokens dim"]]
