@@ -52,9 +52,7 @@ def _slowly(points: Points) -> float:
         centre = np.array(levels)[points.seed] + slope * np.log(points.span_s)
         law = stats.norm(centre, np.exp(log_sigma))
         y = np.log(points.hz)
-        told = np.select(
-            [points.above, points.below], [law.logsf(y), law.logcdf(y)], law.logpdf(y)
-        )
+        told = np.select([points.above, points.below], [law.logsf(y), law.logcdf(y)], law.logpdf(y))
         return -float(told.sum())
 
     starts = [np.r_[slope, 0, 0, 0, -1.5] for slope in (-1.0, -0.3)]

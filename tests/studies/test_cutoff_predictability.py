@@ -14,15 +14,13 @@ def _at(curve: Curve, hz: float) -> float:
     return float(np.interp(hz, curve.mod_freq_hz, curve.r2))
 
 
-def test_a_coherent_line_is_predictable_across_a_second_and_slow_noise_is_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "_GAPS", 3000)
+def test_a_coherent_line_is_predictable_across_a_second_and_slow_noise_is_not() -> None:
     fast, drifting = (
         predictability(modulated_noise(kind, n_clips=20), [1.0])[0] for kind in (narrow, slow)
     )
-    assert _at(fast, 12.0) > 0.8
-    assert _at(drifting, 1.0) < 0.4
+    # The noise under the envelopes cannot be foretold, so even a sine in it has no R² of 1.
+    assert _at(fast, 12.0) > 0.5
+    assert _at(drifting, 1.0) < 0.15
 
 
 def test_cosines_are_orthonormal_and_stand_at_half_cycles() -> None:

@@ -28,7 +28,7 @@ _CONTEXT_S = 0.5
 _COMPONENTS = 12
 _GAPS = 12_000
 _HIGHEST_HZ = 20.0
-_RIDGE = 1e-3
+_STRENGTHS = np.geomspace(1e-4, 100, 13)  # over the mean eigenvalue of the Gram matrix
 _LEVELS = np.geomspace(0.01, 0.9, 90)
 
 
@@ -92,29 +92,40 @@ def _components(tape: Tape) -> list[Float[Tensor, "frames components"]]:
 def _curve(
     clips: Sequence[Float[Tensor, "frames components"]], span_s: float, rng: np.random.Generator
 ) -> Curve:
-    """Half of the clips fit, the other half is predicted."""
+    """A third of the clips fits, a third chooses the strengths, a third is predicted."""
     gap, side = round(span_s / _HOP_S), round(_CONTEXT_S / _HOP_S)
     whole = gap + 2 * side
     usable = [clip for clip in clips if len(clip) >= whole]
-    order = rng.permutation(len(usable)).tolist()
-    halves = [
-        _windows([usable[i] for i in part], whole, _GAPS // 2, rng)
-        for part in (order[::2], order[1::2])
+    order, dct = rng.permutation(len(usable)), _dct(gap)
+    thirds = [
+        _split(_windows([usable[i] for i in order[k::3]], whole, _GAPS // 3, rng), side, gap, dct)
+        for k in range(3)
     ]
-    dct = _dct(gap)
-    inputs, wanted = zip(*(_split(windows, side, gap, dct) for windows in halves), strict=True)
-    gram = inputs[0].T @ inputs[0]
-    gram.diagonal().add_(_RIDGE * float(gram.diagonal().mean()))
-    weights = torch.linalg.solve(gram, inputs[0].T @ wanted[0])
-    error = (wanted[1] - inputs[1] @ weights).square().mean(0)
-    power = wanted[1].square().mean(0)
+    inputs, wanted = thirds[2]
+    error = (wanted - inputs @ _best_ridge(*thirds[:2])).square().mean(0)
     shape = (len(dct), _COMPONENTS)
-    r2 = 1 - error.view(shape).sum(1) / power.view(shape).sum(1)
+    r2 = 1 - error.view(shape).sum(1) / wanted.square().mean(0).view(shape).sum(1)
     return Curve(
         span_s=span_s,
         mod_freq_hz=np.arange(len(dct)) / (2 * gap * _HOP_S),
         r2=r2.numpy(),
     )
+
+
+def _best_ridge(
+    fit: tuple[Tensor, Tensor], chosen_on: tuple[Tensor, Tensor]
+) -> Float[Tensor, "inputs outputs"]:
+    """Ridge weights; every output has the strength that predicts it best on other clips."""
+    values, vectors = torch.linalg.eigh(fit[0].T @ fit[0])
+    turned = vectors.T @ (fit[0].T @ fit[1])
+    best = torch.zeros_like(turned)
+    least = chosen_on[1].square().sum(0)  # of predicting nothing
+    for strength in _STRENGTHS:
+        weights = vectors @ (turned / (values + strength * values.mean())[:, None])
+        error = (chosen_on[1] - chosen_on[0] @ weights).square().sum(0)
+        better = error < least
+        best[:, better], least = weights[:, better], least.minimum(error)
+    return best
 
 
 def _dct(gap: int) -> Float[Tensor, "cosines gap"]:
