@@ -88,7 +88,7 @@ def calibration_lines(table: pd.DataFrame) -> list[str]:
             *_known(control_readings(here)),
             *_null(here[here["encoder"].str.startswith(SHUFFLED)]),
         ]
-        where = f"on {place}" if len(places) > 1 else "here"
+        where = f"on {place}" if len(places) > 1 else "on this sound"
         said += [f"Calibration {where}: {'; '.join(parts)}."] if parts else []
     return said
 

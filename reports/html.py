@@ -164,6 +164,7 @@ def _page(
             tested=not tests.empty,
             speeds=[speed_line(facts) for facts in speed_facts(table)],
             calibration=calibration_lines(table),
+            spans=hidden_runs_ms(table, records),
             half_rates=half_rate_lines(table),
             robustness=robustness_groups(table, tests),
             protocols=_protocols(shown, records, runs),

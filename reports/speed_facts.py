@@ -126,7 +126,7 @@ def _reading(rows: pd.DataFrame, metric: str, name: str, layer: str) -> Reading:
     return _there(rows, metric, name, layer) or Reading(score=Score(value=math.nan), layer=layer)
 
 
-def _read(row: "pd.Series[object]") -> Reading:
+def _read(row: pd.Series) -> Reading:
     reason = setting_text(str(row["setting"]), "reason")
     return Reading(score=score_of(row), layer=str(row["layer"]), reason=reason)
 
@@ -141,8 +141,8 @@ def _span(rows: pd.DataFrame, name: str, last: str) -> tuple[Reading, Reading] |
     if last not in scores or not any(apart(scores[last], score) for score in scores.values()):
         return None
     ends = {
-        layers.loc[layers["value"].idxmin(), "layer"],
-        layers.loc[layers["value"].idxmax(), "layer"],
+        min(scores, key=lambda layer: scores[layer].value),
+        max(scores, key=lambda layer: scores[layer].value),
     }
     first, second = (_reading(rows, SUPPORT, name, layer) for layer in scores if layer in ends)
     return first, second

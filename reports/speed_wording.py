@@ -105,16 +105,18 @@ def _emphasis(reading: Reading | None) -> str:
 
 
 def _twin(facts: SpeedFacts) -> str:
-    what = f"its random twin{f', clearly {facts.twin_is},' if facts.twin_is else ''}"
-    return _baseline(what, facts.twin)
+    compared = f", clearly {facts.twin_is}," if facts.twin_is else ""
+    return _baseline("its random twin", compared, facts.twin)
 
 
 def _logmel(facts: SpeedFacts) -> str:
     rate = f" at {facts.logmel_rate_hz:g} frames/s" if math.isfinite(facts.logmel_rate_hz) else ""
-    return _baseline(f"log-mel{rate}", facts.logmel)
+    return _baseline(f"log-mel{rate}", "", facts.logmel)
 
 
-def _baseline(what: str, reading: Reading | None) -> str:
-    if reading and reading.score.censored and not reading.score.below:
-        return f"; {what} is all-pass ({_brief(reading.score)})"
-    return _part(what, reading)
+def _baseline(what: str, compared: str, reading: Reading | None) -> str:
+    if reading is None or not reading.score.measured:
+        return _part(what, reading)
+    if reading.score.censored and not reading.score.below:
+        return f"; {what}{compared} is all-pass ({_brief(reading.score)})"
+    return _part(f"{what}{compared} follows", reading)

@@ -48,7 +48,7 @@ class JepaEncoder:
     def hidden_run_ms(self) -> float | None:
         """Mean length of what the recipe's masks hide in time; None where there are none."""
         masks = realised_masks(self.recipe)
-        return masks and float(masks["mean_hidden_gap_ms"])
+        return None if masks is None else float(masks["mean_hidden_gap_ms"])
 
     def to(self, device: str) -> "JepaEncoder":
         """Move the weights to `device` and return self."""
