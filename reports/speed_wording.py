@@ -8,7 +8,7 @@ from probe_bench.reports.speed_facts import Reading, SpeedFacts
 
 __all__ = ["SpeedLine", "amount", "speed_line"]
 
-THIN = "\u202f"
+THIN, FIRM = "\u202f", "\u00a0"  # neither breaks a line
 HZ = metric_text("support_total_hz")
 UNEVEN = 1.5
 PLACES = {"in": "the input", "cnn": "the front end"}
@@ -46,7 +46,7 @@ def amount(score: Score) -> str:
         return f"at {'most' if score.below else 'least'} {number}{THIN}Hz"
     arms = sorted((score.high - score.value, score.value - score.low))
     if arms[1] <= UNEVEN * arms[0]:
-        return f"{number} ± {HZ.number(replace(score, value=arms[1]))}{THIN}Hz"
+        return f"{number}{FIRM}±{FIRM}{HZ.number(replace(score, value=arms[1]))}{THIN}Hz"
     return f"{number}{THIN}Hz {HZ.reach(score)}".rstrip()
 
 
@@ -75,7 +75,7 @@ def _over_layers(facts: SpeedFacts) -> str:
 
 def _brief(score: Score) -> str:
     """Write a cutoff without its uncertainty."""
-    return f"{HZ.number(score)}{THIN}Hz"
+    return f"{HZ.number(score).replace(' ', FIRM)}{THIN}Hz"
 
 
 def _place(layer: str) -> str:
