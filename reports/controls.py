@@ -100,7 +100,10 @@ def _known(readings: pd.DataFrame) -> list[str]:
     ends = mine["truth_hz"].min(), mine["truth_hz"].max()
     off = max(100 * (mine["ratio"] - 1).abs().max(), 1)
     missed = mine.loc[(mine["low"] > 1) | (mine["high"] < 1), "encoder"]
-    told = f"{len(mine)} filters of known cutoff, {ends[0]:.2g} to {ends[1]:.2g}\u202fHz, read within {off:.0f}\u202f% of it"
+    told = (
+        f"{mine['encoder'].nunique()} filters of known cutoff, {ends[0]:.2g} to {ends[1]:.2g}\u202fHz, "
+        f"read within {off:.0f}\u202f% of it"
+    )
     return [told + (f", {', '.join(missed)} outside the interval" if len(missed) else "")]
 
 
