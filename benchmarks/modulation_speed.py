@@ -1,92 +1,208 @@
-"""Time the modulation analysis of six layers against reading the same frames once.
+"""What the modulation analysis costs: against extraction, against SciPy, and memory against hours.
 
-    python benchmarks/modulation_speed.py
+    python benchmarks/modulation_speed.py [--threads 1] [--hours 1] [--parts share scipy memory]
 
-Features are random projections of noise: the time does not depend on what the numbers are.
+Features are random projections of log-mel of the embedded speech with noise, 13 layers of 768 dimensions at
+50 Hz, made while they are read, so that hours of them need no disk. Of an hour the analysis reads 10 min.
+Extraction is one forward of a base-size transformer (wav2vec 2.0's architecture, random weights) over 40 s of
+audio, scaled to the hour. Seconds are of the processor: other processes are left out.
 """
 
-import tempfile
+import argparse
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
+import torchaudio
+from measuring import peak_memory, timed
+from slow_support import Slow
+from torch import Tensor
 
-from probe_bench.corpus import Clip, Corpus
+from probe_bench.cache import default_root
+from probe_bench.corpora import load_corpus
+from probe_bench.corpus import Corpus
 from probe_bench.encoder import Layer
 from probe_bench.modulation import Reference, measure
+from probe_bench.modulation.fitting import fit_readout
+from probe_bench.modulation.lag import lag_grid
+from probe_bench.modulation.lowpass import low_pass
+from probe_bench.modulation.probing import emphasise_stretches
+from probe_bench.modulation.readout import band_readout
+from probe_bench.modulation.stretches import cut_stretches
+from probe_bench.modulation.support import support
+from probe_bench.modulation.tokens import Tokens, flatten, without_position_mean
+from probe_bench.studies.made import MadeEncoder, Part, hear
 
-N_CLIPS, N_SPEAKERS, DIM, RATE_HZ, N_LAYERS = 720, 48, 128, 100, 6
+N_LAYERS, DIM, RATE_HZ, HEARD_S = 13, 768, 50, 2 * 160
 
 
-class RandomFeatures:
-    """Noise in the shape of six layers of 128 dimensions at 100 Hz."""
+class ProjectedSpeech:
+    """Layers that hold the sound: projections of log-mel with noise, made anew whenever they are read."""
 
-    encoder = "noise"
-    layers = tuple(
-        Layer(
-            name=f"L{i}",
-            dim=DIM,
-            depth=i / N_LAYERS,
-            frame_rate_hz=Fraction(RATE_HZ),
-            first_frame_s=Fraction(1, 80),
+    encoder = "projected"
+
+    def __init__(self, reference: Reference, n_layers: int) -> None:
+        self.layers = tuple(
+            Layer(
+                name=f"L{i}",
+                dim=DIM,
+                depth=i / N_LAYERS,
+                frame_rate_hz=Fraction(RATE_HZ),
+                first_frame_s=Fraction(1, 80),
+            )
+            for i in range(n_layers)
         )
-        for i in range(1, N_LAYERS + 1)
-    )
+        waveforms = reference.waveforms(16_000)
+        heard = [low_pass(hear(w), 100.0, 8.0)[::2] for w in waveforms]
+        self._frames = dict(zip(reference.clips, heard, strict=True))
 
-    def __init__(self, durations_s: list[float]) -> None:
-        self.lengths = [int((d - 0.025) * RATE_HZ) + 1 for d in durations_s]
+    def pooled(self, layer: int) -> Tensor:
+        """Not wanted."""
+        raise NotImplementedError
 
-    def pooled(self, layer: int) -> torch.Tensor:
-        """Means and standard deviations of noise."""
-        return torch.zeros(len(self.lengths), 2 * DIM) + layer
+    def n_frames(self, layer: int) -> Tensor:
+        """Not wanted."""
+        raise NotImplementedError
 
-    def n_frames(self, layer: int) -> torch.Tensor:  # noqa: ARG002
-        """Frames of every clip."""
-        return torch.tensor(self.lengths)
-
-    def frames(self, layer: int, clips: list[int]) -> list[torch.Tensor]:
-        """Noise, the same at every call."""
+    def frames(self, layer: int, clips: Sequence[int]) -> list[Tensor]:
+        """Frames of some clips, the same at every call."""
         rng = torch.Generator().manual_seed(layer)
-        return [torch.randn(self.lengths[i], DIM, generator=rng) for i in clips]
+        project = torch.randn(64, DIM, generator=rng) / 8
+        return [
+            x + torch.randn(x.shape, generator=rng)
+            for x in (self._frames[clip] @ project for clip in clips)
+        ]
+
+
+def hours_of(corpus: Corpus, hours: float) -> Corpus:
+    """Repeat clips under new names until there are so many hours."""
+    clips, total_s = [], 0.0
+    while total_s < hours * 3600:
+        turn = len(clips) // len(corpus)
+        clip = corpus.clips[len(clips) % len(corpus)]
+        clips.append(replace(clip, id=f"{clip.id}-{turn}"))
+        total_s += clip.duration_s
+    return replace(corpus, clips=tuple(clips))
+
+
+def share_of_extraction(corpus: Corpus, hours: float) -> None:
+    """Print what all estimators cost, of what one extraction does."""
+    reference = Reference(hours_of(corpus, hours))
+    features = ProjectedSpeech(reference, N_LAYERS)
+    model = torchaudio.models.wav2vec2_base().eval()
+    audio = torch.randn(2, 10 * 16_000)
+    with torch.inference_mode():
+        model.extract_features(audio)
+        forward_s = sum(timed(lambda: model.extract_features(audio), "cpu").cpu for _ in range(2))
+    per_s = forward_s / 40
+    extraction_s = per_s * hours * 3600
+    print(f"extraction of {hours:g} h, scaled from 40 s: {extraction_s:.0f} s")
+
+    def row(name: str, seconds: float) -> None:
+        print(f"| {name} | {seconds:.1f} | {100 * seconds / extraction_s:.1f} % |", flush=True)
+
+    print("| what | s | of extraction |\n|---|---|---|")
+    layer = features.layers[0]
+    prepared = timed(lambda: (reference.bands(layer), reference.targets(layer)), "cpu").cpu
+    row("reference and targets, once for all encoders", prepared)
+    read = timed(
+        lambda: sum(len(features.frames(i, reference.clips)) for i in range(N_LAYERS)), "cpu"
+    ).cpu
+    both = timed(lambda: measure(features, reference, seed=0), "cpu").cpu
+    row(f"all estimators but emphasis, {N_LAYERS} layers", both - read)
+    row("emphasis: the encoder hears 320 s again", per_s * HEARD_S)
+    row("emphasis: everything else", _emphasis_s(corpus))
+
+
+def _emphasis_s(corpus: Corpus) -> float:
+    """Seconds of the analysis of 13 layers, those of making them taken off."""
+    projections = [torch.randn(64, DIM) / 8 for _ in range(N_LAYERS)]
+    parts = {
+        f"L{i}": Part(lambda x, p=p: x[:, ::2] @ p)  # type: ignore[misc]
+        for i, p in enumerate(projections)
+    }
+    encoder = MadeEncoder(parts)
+    stretches = cut_stretches(corpus, encoder)
+    making = timed(lambda: [encoder.encode(w[None]) for w in stretches.waveform], "cpu").cpu
+    return timed(lambda: emphasise_stretches(encoder, stretches, seed=0), "cpu").cpu - 2 * making
+
+
+def against_scipy(corpus: Corpus) -> None:
+    """Print seconds of one layer's support by the package and by loops in NumPy and SciPy."""
+    reference = Reference(corpus)
+    features = ProjectedSpeech(reference, 1)
+    layer = features.layers[0]
+    bands = reference.bands(layer)
+    frames = features.frames(0, reference.clips)
+    start = time.process_time()
+    tokens = without_position_mean(flatten(frames))
+    fit = fit_readout(tokens, bands, reference.group, n_groups=reference.n_groups)
+    found = support(band_readout(fit), seed=0)
+    fast_s = time.process_time() - start
+    slow = Slow(
+        tokens=_by_clip(tokens),
+        bands=_by_clip(bands.frames),
+        fold=fit.clip_fold.numpy(),
+        first_token=bands.grid.first_token,
+        rate_hz=float(bands.grid.rate_hz),
+    )
+    lags = lag_grid(slow.rate_hz).numpy()
+    plain_s = _plain_s(slow, lags)
+    lag, search_s = _seconds(lambda: slow.thrifty_lag(lags))
+    hz, last_s = _seconds(lambda: slow.cutoff_hz(lag))
+    print(f"one layer of {DIM} dimensions, {reference.duration_s / 60:.0f} min, {len(lags)} lags")
+    print(f"package (with 1,000 bootstrap draws): {fast_s:.1f} s, {found.hz.value:.6f} Hz")
+    for name, spent in (("plain", plain_s + last_s), ("thrifty", search_s + last_s)):
+        print(f"{name}: {spent:.1f} s, {spent / fast_s:.1f} times, {hz:.6f} Hz")
+    assert found.hz.value is not None
+    print(f"relative difference {abs(hz / found.hz.value - 1):.1e}, lag {lag} and {fit.lag}")
+
+
+def _plain_s(slow: Slow, lags: np.ndarray) -> float:
+    """Seconds of all folds and lags, from four of them."""
+    n_folds = int(slow.fold.max()) + 1
+    some = [_seconds(lambda lag=lag: slow.explained(lag, 0))[1] for lag in (-30, -10, 0, 10)]  # type: ignore[misc]
+    return float(np.mean(some)) * n_folds * len(lags)
+
+
+def _seconds(work: Callable[[], float]) -> tuple[float, float]:
+    start = time.process_time()
+    return work(), time.process_time() - start
+
+
+def _by_clip(tokens: Tokens) -> list[np.ndarray]:
+    return [part.numpy() for part in torch.split(tokens.values, tokens.lengths.tolist())]
+
+
+def memory(corpus: Corpus) -> None:
+    """Print the peak of one layer's analysis for more and more hours of features."""
+    for hours in (1 / 6, 1, 4):
+        reference = Reference(hours_of(corpus, hours))
+        features = ProjectedSpeech(reference, 1)
+        reference.targets(features.layers[0])
+        with peak_memory("cpu") as peak:
+            measure(features, reference, seed=0, n_draws=100)
+            print(f"{60 * hours:.0f} min: {peak():.0f} MiB beyond corpus and reference", flush=True)
 
 
 def main() -> None:
-    """Print seconds of each part."""
-    rng = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as folder:
-        durations = rng.uniform(1.5, 3.5, N_CLIPS)
-        clips = [_clip(Path(folder), i, float(d), rng) for i, d in enumerate(durations)]
-        corpus = Corpus(name="noise", clips=tuple(clips), licence="none", revision="1")
-        reference, features = Reference(corpus), RandomFeatures([c.duration_s for c in clips])
-        print(
-            f"{len(reference.clips)} clips, {reference.duration_s / 60:.1f} min, "
-            f"{torch.get_num_threads()} threads"
-        )
-        start = time.perf_counter()
-        for i in range(N_LAYERS):
-            features.frames(i, reference.clips)
-        read_s = time.perf_counter() - start
-        start = time.perf_counter()
-        reference.bands(features.layers[0])
-        reference_s = time.perf_counter() - start
-        start = time.perf_counter()
-        measure(features, reference, seed=0)
-        print(
-            f"frames {read_s:.2f} s, log-mel reference {reference_s:.2f} s, "
-            f"six layers {time.perf_counter() - start:.2f} s"
-        )
-
-
-def _clip(folder: Path, i: int, duration_s: float, rng: np.random.Generator) -> Clip:
-    path = folder / f"{i}.wav"
-    n = round(duration_s * 16_000)
-    soundfile.write(path, 0.1 * rng.standard_normal(n), 16_000)
-    return Clip(
-        id=str(i), path=path, duration_s=n / 16_000, labels={"speaker": str(i % N_SPEAKERS)}
-    )
+    """Print the parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--hours", type=float, default=1.0)
+    parser.add_argument("--parts", nargs="+", default=["share", "scipy", "memory"])
+    o = parser.parse_args()
+    torch.set_num_threads(o.threads)
+    corpus = load_corpus("speech", default_root())
+    if "share" in o.parts:
+        share_of_extraction(corpus, o.hours)
+    if "scipy" in o.parts:
+        against_scipy(corpus)
+    if "memory" in o.parts:
+        memory(corpus)
 
 
 if __name__ == "__main__":

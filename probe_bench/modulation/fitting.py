@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe_bench.modulation.lag import LagSearch, lag_grid
-from probe_bench.modulation.moments import CrossFit, cross_fit, fold_moments, principal_axes
+from probe_bench.modulation.moments import CrossFit, cross_fit, fold_moments, whitening
 from probe_bench.modulation.pairing import Pairing, pair
 from probe_bench.modulation.reference import Bands
 from probe_bench.modulation.tokens import Tokens
@@ -128,13 +128,13 @@ def fit_readout(
     n_dims = _PATCH_DIMS if is_patch else _DIMS
     # Principal components of all frames: they decide nothing but the lag.
     search = LagSearch(
-        whitened(tokens.values, n_dims),
+        whitened(tokens, n_dims),
         pairing,
         clip_fold[tokens.clip],
         lags=lag_grid(float(bands.grid.rate_hz)),
         ridge=RIDGE,
     )
-    lag = search.best(whitened(bands.frames.values, _COMPONENTS))
+    lag = search.best(whitened(bands.frames, _COMPONENTS))
     rows, inside = (part[:, 0] for part in pairing.rows(torch.tensor([lag])))
     x, y = tokens.values[inside], bands.frames.values
     moments = fold_moments(x, y[rows[inside]], clip_fold[tokens.clip[inside]], n_folds)
@@ -168,8 +168,7 @@ def by_fold(
     return out
 
 
-def whitened(frames: Float[Tensor, "frames dim"], most: int) -> Float[Tensor, "frames components"]:
+def whitened(frames: Tokens, most: int) -> Float[Tensor, "frames components"]:
     """Return the first principal components of frames, each of unit variance."""
-    centred = (frames - frames.mean(0)).double()
-    axes = principal_axes(centred.T @ centred / len(centred), most)
-    return (centred @ axes).float()
+    centred = (frames.values - frames.values.mean(0)).double()
+    return (centred @ whitening(*frames.principal, most)).float()

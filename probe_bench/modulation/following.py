@@ -61,7 +61,7 @@ def _refusal(fit: Fitted, target: Target) -> str:
 def follow_sums(fit: Fitted, target: Target) -> Readout:
     """Predict a target from single tokens at its own best lag, and sum over groups that have one."""
     track, known = target.frames.values, target.known[fit.tokens.clip]
-    lag = fit.search.best(whitened(track, min(_LAG_COMPONENTS, track.shape[1])), known)
+    lag = fit.search.best(whitened(target.frames, min(_LAG_COMPONENTS, track.shape[1])), known)
     rows, inside = (part[:, 0] for part in fit.pairing.rows(torch.tensor([lag])))
     used = (inside & known).nonzero()[:, 0]
     rows, clip = rows[used], fit.tokens.clip[used]

@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["CrossFit", "Moments", "cross_fit", "fold_moments", "principal_axes"]
+from probe_bench.modulation.products import gram
+
+__all__ = ["CrossFit", "Moments", "cross_fit", "fold_moments", "principal_axes", "whitening"]
 
 _MIN_VARIANCE = 1e-4  # of the fourth largest: up to three massive dimensions cannot hide the rest
 _MASSIVE = 3
@@ -63,7 +65,7 @@ def fold_moments(
         n=torch.tensor([len(a) for a, _ in parts], dtype=torch.float64, device=x.device),
         x=torch.stack([a.sum(0) for a, _ in parts]),
         y=torch.stack([b.sum(0) for _, b in parts]),
-        xx=torch.stack([a.T @ a for a, _ in parts]),
+        xx=torch.stack([gram(a) for a, _ in parts]),
         xy=torch.stack([a.T @ b for a, b in parts]),
         yy=torch.stack([b.T @ b for _, b in parts]),
     )
@@ -72,19 +74,30 @@ def fold_moments(
 def principal_axes(
     covariance: Float[Tensor, "*folds dim dim"], most: int
 ) -> Float[Tensor, "*folds dim components"]:
-    """Return the axes that whiten the largest principal components; unused columns are zero.
+    """Return the axes that whiten the largest principal components; see `whitening`."""
+    variance, axes = torch.linalg.eigh(covariance)
+    return whitening(variance, axes, most)
+
+
+def whitening(
+    variance: Float[Tensor, "*folds dim"], axes: Float[Tensor, "*folds dim dim"], most: int
+) -> Float[Tensor, "*folds dim components"]:
+    """Scale the largest principal axes to unit variance; unused columns are zero.
 
     Kept are at most `most` components with at least 1e-4 of the variance of the fourth largest, so
     that rotation and scale of the features change nothing, dead dimensions drop out, and a few
     massive ones do not push the others below the threshold.
+
+    Args:
+        variance: Of the principal components, the smallest first.
+        axes: Their axes, in columns.
+        most: Components kept at most.
     """
-    variance, axes = torch.linalg.eigh(covariance)
     variance, axes = variance.flip(-1)[..., :most], axes.flip(-1)[..., :most]
     typical = variance[..., min(_MASSIVE, variance.shape[-1] - 1), None]
     floor = torch.maximum(_MIN_VARIANCE * typical, _ROUNDING * variance[..., :1])
     scale = torch.where(variance > floor, variance.clamp(min=1e-300).rsqrt(), 0.0)
-    whiten: Tensor = axes * scale[..., None, :]
-    return whiten
+    return axes * scale[..., None, :]
 
 
 def cross_fit(moments: Moments, *, dims: int, components: int, ridge: float) -> CrossFit:

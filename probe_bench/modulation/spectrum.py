@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probe_bench.modulation.segments import Segments, eigenspectra
+from probe_bench.modulation.tokens import Tokens
 
 __all__ = ["TIME_BANDWIDTH", "ModulationSpectrum", "centroid_hz", "modulation_spectrum"]
 
@@ -37,7 +38,7 @@ class ModulationSpectrum:
 
 
 def modulation_spectrum(
-    frames: Float[Tensor, "rows dim"],
+    tokens: Tokens,
     segments: Segments,
     group: Int[Tensor, " clips"],
     n_groups: int,
@@ -45,20 +46,20 @@ def modulation_spectrum(
     """Estimate the spectra by multitaper averages (Slepian tapers, NW = 2, 3 tapers).
 
     Args:
-        frames: Frames of all clips with their mean subtracted.
+        tokens: Frames of all clips.
         segments: Where the clips are.
         group: Group of every clip.
         n_groups: Number of groups.
     """
     # Power is invariant under rotation, so one transform of the principal components gives the
     # trace (sum over components) and the whitened trace (sum of power over variance).
-    centred = frames - frames.mean(0)
-    variance, axes = torch.linalg.eigh((centred.double().T @ centred.double()) / len(frames))
+    variance, axes = tokens.principal
     keep = variance > _MIN_VARIANCE * variance[-1].clamp(min=torch.finfo(torch.float32).tiny)
     whiten = torch.where(keep, 1 / variance.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
     weights = torch.stack([torch.ones_like(whiten), whiten])
     sums = torch.zeros(2, n_groups, len(segments.mod_freq_hz), dtype=torch.float64)
-    for part, spectra in eigenspectra(centred @ axes.float(), segments, TIME_BANDWIDTH):
+    rotated = (tokens.values - tokens.values.mean(0)) @ axes.float()
+    for part, spectra in eigenspectra(rotated, segments, TIME_BANDWIDTH):
         power = spectra.abs().square().mean(1).double().cpu() / segments.rate_hz
         weighted = torch.einsum("wd,sdf->wsf", weights.cpu(), power)
         sums.index_add_(1, group[segments.clip[part]].cpu(), weighted)

@@ -42,7 +42,7 @@ def speed(
             reason=f"segments of {segments.median_s:.2f} s resolve {low_hz:.2g} Hz and up; at "
             f"{frame_rate_hz:g} frames/s less than an octave is left; use longer clips"
         )
-    spectrum = modulation_spectrum(tokens.values, segments, group, n_groups)
+    spectrum = modulation_spectrum(tokens, segments, group, n_groups)
     weights = torch.cat(
         [torch.ones(1, n_groups, dtype=torch.float64), bootstrap_weights(n_groups, n_draws, seed)]
     )

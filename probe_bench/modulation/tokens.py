@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from probe_bench.modulation.products import gram
 
 __all__ = ["Tokens", "flatten", "without_position_mean"]
 
@@ -33,6 +36,13 @@ class Tokens:
         """Row of the first frame of every clip."""
         return self.lengths.cumsum(0) - self.lengths
 
+    @cached_property
+    def principal(self) -> tuple[Float[Tensor, " dim"], Float[Tensor, "dim dim"]]:
+        """Variances and principal axes (columns), the smallest first, in float64: found once."""
+        centred = self.values - self.values.mean(0)
+        variance, axes = torch.linalg.eigh(gram(centred) / len(centred))
+        return variance, axes
+
     @property
     def is_constant(self) -> bool:
         """Whether no dimension ever changes."""
@@ -57,8 +67,11 @@ def without_position_mean(tokens: Tokens) -> Tokens:
     instead.
     """
     x, position = tokens.values, tokens.position
-    shape = (int(tokens.lengths.max()), x.shape[1])
-    total = x.new_zeros(shape, dtype=torch.float64).index_add_(0, position, x.double())
-    count = torch.bincount(position, minlength=shape[0])[:, None]
+    clips = torch.split(x, tokens.lengths.tolist())
+    total = x.new_zeros(int(tokens.lengths.max()), x.shape[1], dtype=torch.float64)
+    for clip in clips:
+        total[: len(clip)] += clip
+    count = torch.bincount(position, minlength=len(total))[:, None]
     mean = torch.where(count >= _MIN_CLIPS, total / count, total.sum(0) / len(x))
-    return replace(tokens, values=(x - mean[position]).float())
+    cleaned = [(clip - mean[: len(clip)]).float() for clip in clips]
+    return replace(tokens, values=torch.cat(cleaned))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from probe_bench.encoders.pretraining.masking.exact import ExactSpans
 from probe_bench.encoders.pretraining.masking.masks import (
     Grid,
     Masks,
@@ -364,3 +365,27 @@ def test_gathered_tokens_are_those_of_the_row() -> None:
     for row in range(2):
         for group in range(2):
             assert torch.equal(picked[row, group], tokens[row][index[row, group]])
+
+
+@pytest.mark.parametrize(("frames", "span", "bands"), [(160, 2, 1), (160, 40, 1), (40, 5, 4)])
+def test_exact_spans_hide_one_length_at_one_share(frames: int, span: int, bands: int) -> None:
+    grid = Grid(frames=frames, bands=bands)
+    masks = ExactSpans(span=span).sample(64, grid, _rng())
+    assert set(hidden_runs(masks.context, grid).tolist()) == {span}
+    assert masks.context.float().mean(1).unique().tolist() == [0.5]
+    assert torch.equal(masks.targets[:, 0], ~masks.context)
+
+
+def test_exact_spans_draw_every_arrangement_alike() -> None:
+    grid, n = Grid(frames=6), 60_000
+    masks = ExactSpans(span=2, share=0.6).sample(n, grid, _rng())
+    drawn = Counter(tuple(row) for row in (~masks.context).int().tolist())
+    # Two spans of two frames with a visible frame between them: 110110, 110011, 011011.
+    assert set(drawn) == {(1, 1, 0, 1, 1, 0), (1, 1, 0, 0, 1, 1), (0, 1, 1, 0, 1, 1)}
+    assert max(abs(count - n / 3) for count in drawn.values()) < 4 * (n * 2 / 9) ** 0.5
+
+
+@pytest.mark.parametrize(("span", "share"), [(12, 0.5), (4, 0.9), (30, 0.5)])
+def test_exact_spans_that_do_not_fit_are_refused(span: int, share: float) -> None:
+    with pytest.raises(UserError, match="take shorter spans, a smaller share or longer crops"):
+        ExactSpans(span=span, share=share).sample(1, Grid(frames=12), _rng())

@@ -1,4 +1,8 @@
-"""Encoders of known cutoff, on five minutes of synthetic speech; tolerances as the method states."""
+"""Encoders of known cutoff, on five minutes of synthetic speech: support of tests A1 to A9 and A11.
+
+A3, A6, A7, A8 and A10 of the emphasis stand in `test_emphasis`. Tolerances are about 1.5 times what is
+measured, where the method does not state less.
+"""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -15,7 +19,11 @@ from probe_bench.modulation.lowpass import (
     mean_pool_cutoff_hz,
 )
 from probe_bench.modulation.results import Support
+from probe_bench.modulation.speed import speed
+from probe_bench.modulation.tokens import flatten
+from probe_bench.reports.metrics import METRICS
 
+Speech = tuple[list[Tensor], Tensor]
 Measured = Callable[..., Support]
 Encoded = Callable[..., list[Tensor]]
 CUTOFFS_HZ = (1, 2, 4, 8, 12, 16, 20)
@@ -35,8 +43,9 @@ def off_by(found: Support, cutoff_hz: float) -> float:
 def test_a1_recovers_low_pass_at_50_frames_per_second(
     cutoff_hz: int, log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
+    """A1: zero-phase low-pass of order 4 at 50 frames/s; at most .7 % off."""
     found = measured(encoded(filtered(log_mels, cutoff_hz), stride=2), per_token=2)
-    assert off_by(found, cutoff_hz) < 0.02
+    assert off_by(found, cutoff_hz) < 0.011
     assert found.lag_s == 0
 
 
@@ -47,28 +56,31 @@ def test_a1_recovers_low_pass_at_50_frames_per_second(
 def test_a2_recovers_low_pass_at_other_frame_rates(
     per_token: int, cutoff_hz: int, log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
+    """A2: the same at 100, 25 and 12.5 frames/s, below half of the rate; at most .9 % off."""
     features = encoded(filtered(log_mels, cutoff_hz), stride=per_token)
-    assert off_by(measured(features, per_token=per_token), cutoff_hz) < 0.02
+    assert off_by(measured(features, per_token=per_token), cutoff_hz) < 0.015
 
 
 @pytest.mark.parametrize("cutoff_hz", [1, 2, 4, 8, 16, 20])
 def test_a2_recovers_causal_low_pass_and_its_delay(
     cutoff_hz: int, log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
+    """A2: causal filter; at most .7 % off."""
     clips = [causal_low_pass(clip, 100.0, float(cutoff_hz)) for clip in log_mels]
     found = measured(encoded(clips, stride=2), per_token=2)
-    assert off_by(found, cutoff_hz) < 0.02
+    assert off_by(found, cutoff_hz) < 0.011
     # A Butterworth filter of order 4 delays slow modulations by 0.416 / fc.
     assert found.lag_s == pytest.approx(-0.43 / cutoff_hz, abs=0.03)
 
 
-@pytest.mark.parametrize("n", [4, 8, 16])
+@pytest.mark.parametrize(("n", "tolerance"), [(4, 0.075), (8, 0.045), (16, 0.12)])
 def test_a3_recovers_mean_pooling(
-    n: int, log_mels: list[Tensor], encoded: Encoded, measured: Measured
+    n: int, tolerance: float, log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
+    """A3: mean over 40, 80, 160 ms, half power at .443 / T; 4.8, 2.8, 11.8 % off."""
     features = encoded([mean_pool(clip, n) for clip in log_mels])
     found = measured(features, per_token=n, first_frame=Fraction(n - 1, 2))
-    assert off_by(found, mean_pool_cutoff_hz(n / 100)) < 0.12
+    assert off_by(found, mean_pool_cutoff_hz(n / 100)) < tolerance
 
 
 def mlp(clips: list[Tensor]) -> list[Tensor]:
@@ -86,13 +98,15 @@ def mlp(clips: list[Tensor]) -> list[Tensor]:
 def test_a4_recovers_low_pass_before_random_mlp(
     cutoff_hz: int, log_mels: list[Tensor], measured: Measured
 ) -> None:
-    assert off_by(measured(mlp(filtered(log_mels, cutoff_hz)), per_token=2), cutoff_hz) < 0.05
+    """A4: low-pass, then random perceptron and layer norm; at most 1.5 % off."""
+    assert off_by(measured(mlp(filtered(log_mels, cutoff_hz)), per_token=2), cutoff_hz) < 0.025
 
 
 @pytest.mark.parametrize("cutoff_hz", [2, 8])
 def test_a4_recovers_low_pass_at_every_layer_of_random_transformer(
     cutoff_hz: int, log_mels: list[Tensor], measured: Measured
 ) -> None:
+    """A4: low-pass, then every layer of a random transformer; at most 1.2 % off."""
     torch.manual_seed(0)
     blocks = [
         torch.nn.TransformerEncoderLayer(64, 4, 128, 0.0, "gelu", batch_first=True, norm_first=True)
@@ -104,7 +118,7 @@ def test_a4_recovers_low_pass_at_every_layer_of_random_transformer(
     for block in blocks:
         with torch.inference_mode():
             hidden = block(hidden)
-        assert off_by(measured(list(hidden.clone()), per_token=2), cutoff_hz) < 0.05
+        assert off_by(measured(list(hidden.clone()), per_token=2), cutoff_hz) < 0.02
 
 
 def nuisance(kind: str, features: list[Tensor]) -> list[Tensor]:
@@ -129,14 +143,17 @@ def nuisance(kind: str, features: list[Tensor]) -> list[Tensor]:
 def test_a5_is_robust_to_nuisances(
     kind: str, cutoff_hz: int, log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
+    """A5: beside position codes, drift, noise at 0 dB (2.4 % off), dead and massive dimensions (.7 %)."""
     features = nuisance(kind, encoded(filtered(log_mels, cutoff_hz), stride=2))
-    assert off_by(measured(features, per_token=2), cutoff_hz) < 0.06
+    tolerance = 0.036 if kind == "noise" else 0.011
+    assert off_by(measured(features, per_token=2), cutoff_hz) < tolerance
 
 
 @pytest.mark.parametrize("cutoff_hz", [2, 8, 16])
 def test_a6_reads_patch_tokens_within_their_systematic_term(
     cutoff_hz: int, log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
+    """A6: patch tokens of 80 ms; 17, 15, .7 % off."""
     patches = [clip[:992].reshape(-1, 512) for clip in filtered(log_mels, cutoff_hz)]
     found = measured(encoded(patches), per_token=8, first_frame=Fraction(7, 2))
     assert off_by(found, cutoff_hz) < 0.20
@@ -147,6 +164,7 @@ def test_a6_reads_patch_tokens_within_their_systematic_term(
 def test_a7_all_pass_is_censored(
     kind: str, log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
+    """A7: no filter at all, linear and perceptron: beyond range, never about 5 Hz."""
     features = encoded(log_mels, stride=2) if kind == "linear" else mlp(log_mels)
     found = measured(features, per_token=2)
     assert (found.hz.value, found.hz.bound, found.hz.ci_high) == (40.0, "at least", None)
@@ -155,6 +173,7 @@ def test_a7_all_pass_is_censored(
 def test_a8_support_is_that_of_the_fast_tenth_of_the_variance(
     log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
+    """A8: nine tenths of the variance low-passed at 1.5 Hz, a tenth at 8 Hz; 6.0 % off. Emphasis: test_emphasis."""
     fast = encoded(filtered(log_mels, 8), stride=2)
     slow = encoded(filtered(log_mels, 1.5), seed=3, stride=2)
     share = torch.cat(fast).var(0).mean() / torch.cat(slow).var(0).mean()
@@ -165,18 +184,20 @@ def test_a8_support_is_that_of_the_fast_tenth_of_the_variance(
 def test_a9_rotation_and_scale_change_nothing(
     log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
+    """A9: rotation, global scale, and scales of single dimensions (.09 % off)."""
     rng = torch.Generator().manual_seed(9)
     features = encoded(filtered(log_mels, 8), stride=2)
     plain = measured(features, per_token=2).hz.value
     rotation = torch.linalg.qr(torch.randn(128, 128, generator=rng))[0]
     assert off_by(measured([7 * x @ rotation for x in features], per_token=2), plain) < 1e-5
     scales = torch.randn(128, generator=rng).exp()
-    assert off_by(measured([x * scales for x in features], per_token=2), plain) < 0.01
+    assert off_by(measured([x * scales for x in features], per_token=2), plain) < 0.002
 
 
 def test_a9_permuted_clips_are_not_measurable(
     log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
+    """A9: clips against the sound of others: a reason and no number."""
     features = encoded(log_mels, stride=2)
     found = measured(features[3:] + features[:3], per_token=2)
     assert found.r2.value is not None
@@ -198,8 +219,26 @@ def test_short_clips_recover_two_over_their_length_and_say_at_most_below(
         return measured(features, per_token=2, speech=speech, group=group)
 
     for cutoff_hz in (1.2 * lowest_hz, 4.0, 16.0):
-        assert off_by(found(cutoff_hz), cutoff_hz) < 0.02
+        assert off_by(found(cutoff_hz), cutoff_hz) < 0.014
     below = found(0.6 * lowest_hz).hz
     assert below.bound == "at most"
     assert below.value == pytest.approx(lowest_hz, rel=0.05)
     assert below.ci_low is None
+
+
+@pytest.mark.parametrize("cutoff_hz", [8, 16])
+def test_a11_output_speed_is_no_cutoff(
+    cutoff_hz: int, log_mels: list[Tensor], encoded: Encoded, waveforms: Speech
+) -> None:
+    """A11: the spectrum of the features reads alike whether there is a filter or not."""
+
+    def spoken(clips: list[Tensor]) -> float:
+        tokens = flatten(encoded(clips, stride=2))
+        found = speed(tokens, 50.0, waveforms[1], n_groups=10, seed=0, n_draws=20)
+        assert found.hz.value is not None
+        return found.hz.value
+
+    behind, without = spoken(filtered(log_mels, cutoff_hz)), spoken(log_mels)
+    assert behind < 0.5 * cutoff_hz
+    assert behind == pytest.approx(without, rel=0.4)
+    assert METRICS["speed_hz"].label == "output speed"

@@ -13,8 +13,8 @@ from probe_bench.modulation.responses import respond
 from probe_bench.modulation.ripples import Ripples, draw_ripples
 from probe_bench.modulation.stretches import Stretches
 from probe_bench.modulation.tones import choose_tones
-
-from .made import MadeEncoder, Part, linear, through_mlp
+from probe_bench.studies.known_cutoffs import linear, through_perceptron
+from probe_bench.studies.made import MadeEncoder, Part
 
 Array = NDArray[np.float64]
 RATE_HZ, WINDOW, HOP = 16_000, 256, 64
@@ -96,7 +96,9 @@ def slow_curves(make: Callable[[Tensor], list[Tensor]], clips: Tensor, ripples: 
     return np.stack(curves)
 
 
-@pytest.mark.parametrize("part", [linear(6), through_mlp(6)], ids=["linear", "perceptron"])
+@pytest.mark.parametrize(
+    "part", [linear(6.0), through_perceptron(6.0)], ids=["linear", "perceptron"]
+)
 def test_curves_are_those_of_slow_loops(part: Part, waveforms: tuple[list[Tensor], Tensor]) -> None:
     clips = torch.stack([clip[:32_000] for clip in waveforms[0][:9]])
     stretches = Stretches(waveform=clips, sample_rate_hz=RATE_HZ, group=waveforms[1][:9])

@@ -31,7 +31,7 @@ def test_equals_scipy_periodograms_averaged_over_tapers_and_segments(
     tokens = flatten(clips)
     segments = cut(tokens.first, tokens.lengths, RATE_HZ)
     group = torch.tensor([0, 0, 1, 1])
-    spectrum = modulation_spectrum(tokens.values, segments, group, 2)
+    spectrum = modulation_spectrum(tokens, segments, group, 2)
     x = (tokens.values - tokens.values.mean(0)).double().numpy()
     alive = x[:, :6]
     whitener = np.linalg.cholesky(np.linalg.inv(alive.T @ alive / len(x)))

@@ -75,7 +75,7 @@ def test_a_run_measures_emphasis_and_controls(
     assert "how strongly layers respond" in (out / "report.html").read_text()
 
 
-def test_no_controls_leaves_them_out(recordings: Path, tmp_path: Path) -> None:
+def test_without_controls_and_phones_there_are_none(recordings: Path, tmp_path: Path) -> None:
     config = RunConfig(
         encoder=("lowpass:4",),
         task=("none",),
@@ -87,7 +87,13 @@ def test_no_controls_leaves_them_out(recordings: Path, tmp_path: Path) -> None:
         out=tmp_path / "out",
     )
     folder = run(config, Console(quiet=True))
-    assert set(read_rows(folder / "results.csv")["encoder"]) == {"lowpass:4"}
+    rows = read_rows(folder / "results.csv")
+    assert set(rows["encoder"]) == {"lowpass:4"}
+    # Nobody has aligned the phones of these recordings: no rows of theirs, and a note that says so.
+    assert "support_phones_hz" not in set(rows["metric"])
+    assert "support_energy_hz" in set(rows["metric"])
+    notes = json.loads((folder / "run.json").read_text())["notes"]
+    assert "support of phones on m: no aligned phones" in notes
 
 
 def test_rippling_is_part_of_the_expected_time(monkeypatch: pytest.MonkeyPatch) -> None:

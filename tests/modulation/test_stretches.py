@@ -8,8 +8,8 @@ import soundfile
 
 from probe_bench.corpus import Clip, Corpus
 from probe_bench.modulation.stretches import cut_stretches
-
-from .made import MadeEncoder, linear
+from probe_bench.studies.known_cutoffs import linear
+from probe_bench.studies.made import MadeEncoder
 
 RATE_HZ = 16_000
 
@@ -29,7 +29,7 @@ def corpus_of(folder: Path, lengths_s: dict[str, list[float]], *, labelled: bool
 
 
 def encoder(window_samples: int | None = None) -> MadeEncoder:
-    return MadeEncoder({"L1": linear(8)}, window_samples)
+    return MadeEncoder({"L1": linear(8.0)}, window_samples)
 
 
 def test_short_clips_of_a_speaker_are_joined(tmp_path: Path) -> None:

@@ -62,18 +62,22 @@ def at_tempo(tape: Tape, tempo: float) -> Tape:
 
 
 def modulated_noise(
-    envelopes: Callable[[int, np.random.Generator], np.ndarray], seed: int = 0
+    envelopes: Callable[[int, np.random.Generator], np.ndarray],
+    *,
+    n_clips: int = _N_CLIPS,
+    seed: int = 0,
 ) -> Tape:
     """Noise in bands of equal width on a log axis, each under its own envelope.
 
     Args:
         envelopes: Draws log envelopes of unit variance, `bands samples`, from their length.
+        n_clips: Clips of 10 s.
         seed: Of everything that is drawn.
     """
     rng = np.random.default_rng(seed)
     length = round(_CLIP_S * _RATE_HZ)
-    clips = [_noise_clip(envelopes(length, rng), rng) for _ in range(_N_CLIPS)]
-    return Tape(samples=np.concatenate(clips), lengths=np.full(_N_CLIPS, length))
+    clips = [_noise_clip(envelopes(length, rng), rng) for _ in range(n_clips)]
+    return Tape(samples=np.concatenate(clips), lengths=np.full(n_clips, length))
 
 
 def _noise_clip(log_envelope: np.ndarray, rng: np.random.Generator) -> np.ndarray:

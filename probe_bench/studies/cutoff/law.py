@@ -90,7 +90,7 @@ def fit_line(points: Points) -> Line:
     cost = _Cost(points)
     slope = cost.best_slope()
     lowest, levels, sigma = cost.at(slope)
-    constant = float(np.exp(np.mean(levels + (slope + 1) * cost.centre)) * 2)
+    constant = float(2 * np.exp(levels.mean() + cost.centre))
     df = int(measured.sum()) - len(levels) - 1
     low = high = None
     if df > 0:
