@@ -89,12 +89,14 @@ def _plain(value: object) -> object:
 def _encoder_record(contestant: Contestant) -> dict[str, Any]:
     """Return what is known of one encoder."""
     encoder = contestant.encoder
+    trained = encoder if contestant.role == "subject" else None
     return {
         "name": contestant.name,
         "role": contestant.role,
         "fingerprint": contestant.fingerprint,
         "sample_rate_hz": encoder.sample_rate_hz if encoder else None,
         "n_parameters": encoder.n_parameters if encoder else None,
+        "hidden_run_ms": getattr(trained, "hidden_run_ms", None),
         "layers": [
             {
                 "name": layer.name,

@@ -13,15 +13,19 @@ from markupsafe import Markup
 from probe_bench.folders import make_folder
 from probe_bench.reports.canvas import Sheet
 from probe_bench.reports.confusions import confusion_maps, read_confusions
+from probe_bench.reports.controls import calibration_lines
 from probe_bench.reports.figures import task_curves
 from probe_bench.reports.following import followed_curves, ripple_maps
 from probe_bench.reports.geometry import geometry_curves
 from probe_bench.reports.likeness import likeness
 from probe_bench.reports.meaning import MEANING, meaning_sheets
-from probe_bench.reports.modulation import cutoff_curves, spectra
+from probe_bench.reports.modulation import spectra
 from probe_bench.reports.protocols import ProtocolTable, protocol_tables
-from probe_bench.reports.record import FILTERS, Record, read_record
+from probe_bench.reports.record import FILTERS, Record, hidden_runs_ms, read_record
 from probe_bench.reports.robustness import degradation_curves, robustness_groups
+from probe_bench.reports.speed_facts import speed_facts
+from probe_bench.reports.speed_figure import cutoff_curves
+from probe_bench.reports.speed_wording import speed_line
 from probe_bench.reports.style import FEW, house_style
 from probe_bench.reports.svg import inline_panels, save_sheet, swatch
 from probe_bench.reports.tables import (
@@ -79,7 +83,7 @@ def render(runs: Sequence[Path], out: Path) -> Path:
     make_folder(out)
     with house_style():
         folders = dict(zip(table["run"].unique(), runs, strict=True))
-        sheets = _sheets(shown, tests, folders)
+        sheets = _sheets(shown, tests, folders, hidden_runs_ms(table, records))
         plates = {role: _plate(sheet, out / "figures") for role, sheet in sheets.items()}
     path = out / "report.html"
     path.write_text(_page(runs, table, tests, shown, records, plates), encoding="utf-8")
@@ -93,7 +97,10 @@ def _records(runs: Sequence[Path], table: pd.DataFrame) -> list[Record]:
 
 
 def _sheets(
-    table: pd.DataFrame, tests: pd.DataFrame, folders: Mapping[str, Path]
+    table: pd.DataFrame,
+    tests: pd.DataFrame,
+    folders: Mapping[str, Path],
+    hidden_ms: Mapping[str, float],
 ) -> dict[str, Sheet]:
     """Every figure that the rows give, by its role in the page."""
     main = headline_panels(table)
@@ -106,7 +113,7 @@ def _sheets(
         **meaning_sheets(table, tests),
         "weights": weight_curves(table, "layer_weights"),
         "confusions": confusion_maps(read_confusions(folders, table), "confusions"),
-        "cutoff": cutoff_curves(table, "support_cutoff_by_layer"),
+        "cutoff": cutoff_curves(table, "support_cutoff_by_layer", hidden_ms),
         "gain": spectra(table, "support_gain", "support_gain"),
         "emphasis": spectra(table, "emphasis_gain", "emphasis_gain"),
         "followed": followed_curves(table, "followed_by_layer"),
@@ -155,6 +162,9 @@ def _page(
             headlines=headlines,
             mixed=any(line.mixed for group in headlines for line in group.lines),
             tested=not tests.empty,
+            speeds=[speed_line(facts) for facts in speed_facts(table)],
+            calibration=calibration_lines(table),
+            spans=hidden_runs_ms(table, records),
             half_rates=half_rate_lines(table),
             robustness=robustness_groups(table, tests),
             protocols=_protocols(shown, records, runs),

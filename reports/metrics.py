@@ -104,6 +104,18 @@ class MetricText:
         )
         return signed(f"[{low}, {high}]")
 
+    def reach(self, score: Score) -> str:
+        """Write the interval as `(low to high)`; an end beyond what could be measured is not named."""
+        low, high = (self.number(replace(score, value=end)) for end in (score.low, score.high))
+        match math.isfinite(score.low), math.isfinite(score.high):
+            case True, True:
+                return f"({low} to {high})"
+            case True, False:
+                return f"(at least {low})"
+            case False, True:
+                return f"(at most {high})"
+        return ""
+
     def full(self, score: Score) -> str:
         """Write value, unit and interval."""
         if not score.measured:

@@ -1,4 +1,4 @@
-"""Modulation figures: the support cutoff of every layer, gain curves and output spectra."""
+"""Modulation figures: rates in Hz by layer, gain curves and output spectra."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from probe_bench.reports.canvas import (
-    Cell,
     Entry,
     Sheet,
     evenly,
@@ -18,8 +17,8 @@ from probe_bench.reports.canvas import (
     new_sheet,
     write_title,
 )
-from probe_bench.reports.curves import drawn_series, legend_entries, logmel_names, looks_here
-from probe_bench.reports.layer_axis import axis_height_in, draw_layer_axis
+from probe_bench.reports.curves import drawn_series, logmel_names, looks_here
+from probe_bench.reports.layer_axis import draw_layer_axis
 from probe_bench.reports.metrics import metric_text
 from probe_bench.reports.style import CHANCE, FEW, LOGMEL, NOTE_PT, Look, depth_colours
 from probe_bench.reports.tables import (
@@ -33,7 +32,8 @@ from probe_bench.reports.tables import (
 )
 
 __all__ = [
-    "cutoff_curves",
+    "HALF_POWER",
+    "NYQUIST",
     "describe_by_layer",
     "draw_by_layer",
     "draw_cutoff",
@@ -49,33 +49,6 @@ GAINS = {
     "emphasis_gain": "response over log-mel's (power)",
 }
 NYQUIST = Look(colour="#7b7d85", dashes=(4.0, 1.0, 1.0, 1.0), width=0.9)
-
-
-def cutoff_curves(table: pd.DataFrame, name: str) -> Sheet | None:
-    """Draw the support cutoff against layer, one panel a corpus; None if there is nothing."""
-    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == SPEED)]
-    places = [corpus for corpus in corpora(rows) if subjects(rows[rows["corpus"] == corpus])]
-    if not places:
-        return None
-    legend = [entry for entry in legend_entries(table) if entry.look != CHANCE]
-    legend.append(Entry(label="half the frame rate", look=NYQUIST))
-    room_in = axis_height_in(table, [rows[rows["corpus"] == corpus] for corpus in places])
-    sheet = new_sheet(name, len(places), legend, bottom_in=room_in)
-    for corpus, cell in zip(places, sheet.cells, strict=True):
-        sheet.alts.append(_draw_cutoffs(cell, corpus, rows[rows["corpus"] == corpus], table))
-    return sheet
-
-
-def _draw_cutoffs(
-    cell: Cell, corpus: str, rows: pd.DataFrame, table: pd.DataFrame
-) -> tuple[str, str]:
-    axes = cell.axes
-    _draw_nyquist(axes, rows)
-    draw_by_layer(axes, rows, table)
-    axes.set_ylabel(f"support cutoff, {HALF_POWER} (Hz)")
-    title = f"support cutoff · {corpus}"
-    write_title(axes, title)
-    return title, describe_by_layer(rows, list(looks_here(table, rows)))
 
 
 def draw_by_layer(axes: Axes, rows: pd.DataFrame, table: pd.DataFrame) -> None:
@@ -128,13 +101,6 @@ def draw_cutoff(
         missing, np.full(len(missing), 0.04), "x", transform=axes.get_xaxis_transform(),
         color=look.colour, markersize=5,
     )  # fmt: skip
-
-
-def _draw_nyquist(axes: Axes, rows: pd.DataFrame) -> None:
-    """Half the frame rate, beyond which a single frame per period is not even left."""
-    rates_hz = rows.loc[rows["role"] == "subject", "frame_rate_hz"].dropna().unique()
-    for rate_hz in sorted(rates_hz):
-        axes.axhline(float(rate_hz) / 2, **line_style(NYQUIST))
 
 
 def _draw_control(axes: Axes, mine: pd.DataFrame, look: Look) -> None:

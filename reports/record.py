@@ -3,16 +3,18 @@
 import json
 import math
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path, PurePath
 from typing import Any
 
+import pandas as pd
+
 from probe_bench.errors import UserError
 from probe_bench.reports.metrics import metric_text, thousands
 
-__all__ = ["FILTERS", "Record", "read_record"]
+__all__ = ["FILTERS", "Record", "hidden_runs_ms", "read_record"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +67,18 @@ def read_record(run: Path, label: str, run_ids: tuple[str, ...]) -> Record:
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {type(content).__name__}, expected a JSON object")
     return Record(label=label, run_ids=run_ids, found=True, content=content)
+
+
+def hidden_runs_ms(table: pd.DataFrame, records: Sequence[Record]) -> dict[str, float]:
+    """Mean length in ms of what the masks of an encoder hid in its pretraining, by display name."""
+    told = {
+        (record.label, encoder.get("name")): encoder.get("hidden_run_ms")
+        for record in records
+        for encoder in record.content.get("encoders", ())
+    }
+    named = table[["run", "encoder", "name"]].drop_duplicates().itertuples(index=False, name=None)
+    found = {str(name): told.get((run, encoder)) for run, encoder, name in named}
+    return {name: float(ms) for name, ms in found.items() if ms}
 
 
 def _plain(value: Any) -> str:

@@ -136,13 +136,14 @@ def _value(key: str, text: str, prefix: str) -> str:
 def swatch(look: Look) -> str:
     """Draw a sample of a look for a legend in the page."""
     element = ET.Element("svg", {"class": "swatch", "viewBox": "0 0 34 12", "aria-hidden": "true"})
+    colour = THEME.get(look.colour, look.colour)
     if look.width:
-        line = {"x1": "1", "y1": "6", "x2": "33", "y2": "6", "stroke": look.colour}
+        line = {"x1": "1", "y1": "6", "x2": "33", "y2": "6", "stroke": colour}
         dashes = " ".join(f"{length * look.width:g}" for length in look.dashes)
         dashed = {"stroke-dasharray": dashes} if dashes else {}
         ET.SubElement(element, "line", {**line, "stroke-width": f"{look.width:g}", **dashed})
     if look.marker:
-        fill = "var(--paper)" if look.hollow else look.colour
+        fill = "var(--paper)" if look.hollow else colour
         edge = THEME.get(look.edge, look.edge)
         path = {
             "d": _outline(look.marker, look.size),

@@ -20,6 +20,7 @@ __all__ = [
     "ANALYSIS",
     "BEST",
     "DEGRADED",
+    "EMPHASIS",
     "GEOMETRY",
     "PAIRS",
     "SPECTRA",
@@ -56,6 +57,7 @@ DEGRADED = "test+"
 TWIN_PREFIX = "random:"
 WEIGHT = "layer_weight"
 SPEED = "support_hz"
+EMPHASIS = "emphasis_hz"
 SPECTRA = (
     "support_gain", "emphasis_gain", "speed_psd", "r2_by_frequency", "information_share", "support_joint_gain"
 )  # fmt: skip

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from probe_bench.reports.comparisons import basis
 from probe_bench.reports.metrics import metric_text
-from probe_bench.reports.tables import ANALYSIS, GEOMETRY, SPEED, name_series, subjects
+from probe_bench.reports.tables import ANALYSIS, EMPHASIS, GEOMETRY, SPEED, name_series, subjects
 from probe_bench.reports.views import Baseline, HeadlineGroup, headline_groups
 from probe_bench.reports.wording import cutoff_span
 
@@ -88,7 +88,7 @@ def _baseline(cell: Baseline | None) -> Text:
 
 
 def _cutoffs(table: pd.DataFrame) -> Table:
-    """Support cutoffs of the first and the last layer of every encoder."""
+    """Support cutoffs of the first and the last layer of every encoder, and the last one's emphasis."""
     text = metric_text(SPEED)
     grid = Table(
         title="Support cutoff (Hz): how fast a layer can follow",
@@ -96,11 +96,13 @@ def _cutoffs(table: pd.DataFrame) -> Table:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
-    for heading in ("Encoder", "First layer", "Last layer"):
+    for heading in ("Encoder", "First layer", "Last layer", "Emphasis"):
         grid.add_column(heading)
     controls = table.loc[table["role"] == "logmel", "name"].unique()
     for name in [*subjects(table), *(str(control) for control in controls)]:
         span = cutoff_span(table, name)
         ends = [f"{layer}: {text.number(s)} {text.interval(s)}".rstrip() for layer, s in span]
-        grid.add_row(Text(name), *(Text(end) for end in [*ends, NONE, NONE][:2]))
+        last = [text.number(s) for _, s in cutoff_span(table, name, EMPHASIS)[-1:]]
+        cells = [*[*ends, NONE, NONE][:2], *[*last, NONE][:1]]
+        grid.add_row(Text(name), *(Text(cell) for cell in cells))
     return grid

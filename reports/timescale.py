@@ -1,15 +1,13 @@
 """Task timescales: the modulation cutoff at which half of what a layer knows of a task is gone."""
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import pandas as pd
 
 from probe_bench.reports.canvas import Sheet, new_sheet, write_title
 from probe_bench.reports.curves import legend_entries, looks_here
 from probe_bench.reports.layer_axis import axis_height_in
-from probe_bench.reports.metrics import MetricText, Score, metric_text
+from probe_bench.reports.metrics import Score, metric_text
 from probe_bench.reports.modulation import describe_by_layer, draw_by_layer, hz_axis
 from probe_bench.reports.style import CHANCE
 from probe_bench.reports.tables import Panel, best, headline_panels, subjects
@@ -87,18 +85,5 @@ def _sentence(panel: Panel, name: str, layer: str, score: Score) -> str:
         return f"more than half of {knows} is left when modulations above {rate} are removed."
     if score.censored:
         return f"half of {knows} is gone as soon as modulations above {rate} are removed."
-    reach = _reach(score, text)
+    reach = f" {text.reach(score)}".rstrip()
     return f"half of {knows} is gone when modulations above {rate}{reach} are removed."
-
-
-def _reach(score: Score, text: MetricText) -> str:
-    """Interval in words; an end beyond what could be measured is not named."""
-    low, high = (text.number(replace(score, value=end)) for end in (score.low, score.high))
-    match math.isfinite(score.low), math.isfinite(score.high):
-        case True, True:
-            return f" ({low} to {high})"
-        case True, False:
-            return f" (at least {low})"
-        case False, True:
-            return f" (at most {high})"
-    return ""

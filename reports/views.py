@@ -11,6 +11,7 @@ from probe_bench.reports.metrics import MetricText, Score, is_curve, metric_text
 from probe_bench.reports.tables import (
     ANALYSIS,
     BEST,
+    EMPHASIS,
     PAIRS,
     SPECTRA,
     SPEED,
@@ -117,6 +118,9 @@ class HeadlineGroup:
     lines: list[HeadlineLine]
 
 
+SPEEDS = {SPEED: ("how fast", "linear readout"), EMPHASIS: ("emphasis", "ripples")}
+"""Task and probe of each cutoff in the summary."""
+
 COLUMNS = (
     Column(label="Task", filtered=True),
     Column(label="Metric", classes="wrap", filtered=True),
@@ -155,25 +159,34 @@ def headline_groups(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> l
 
 
 def speed_groups(table: pd.DataFrame) -> list[HeadlineGroup]:
-    """Support cutoffs of the last layers by corpus, beside those of twin and log-mel."""
-    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == SPEED)]
-    groups = []
-    for corpus in corpora(rows):
-        here = rows[rows["corpus"] == corpus]
-        lines = [line for name in subjects(here) for line in _speed_lines(here, name)]
-        counts = here.loc[here["role"] == "subject", ["n", "n_groups"]].iloc[:1]
-        for n, n_groups in counts.itertuples(index=False, name=None) if lines else ():
-            groups.append(
-                HeadlineGroup(
-                    task="how fast",
-                    corpus=corpus,
-                    probe="linear readout",
-                    metric=metric_text(SPEED).axis,
-                    n=counted(int(n), int(n_groups)),
-                    lines=lines,
-                )
-            )
-    return groups
+    """Cutoffs of the last layers by corpus, beside those of twin and log-mel: support, then emphasis."""
+    rows = table[table["task"] == ANALYSIS]
+    return [
+        group
+        for corpus in corpora(rows[rows["metric"] == SPEED])
+        for metric, (task, probe) in SPEEDS.items()
+        for group in _speed_group(
+            rows[(rows["corpus"] == corpus) & (rows["metric"] == metric)], task, probe
+        )
+    ]
+
+
+def _speed_group(rows: pd.DataFrame, task: str, probe: str) -> list[HeadlineGroup]:
+    """Lines of one metric on one corpus as a group; none if no layer could be measured."""
+    lines = [line for name in subjects(rows) for line in _speed_lines(rows, name)]
+    counts = rows.loc[rows["role"] == "subject", ["n", "n_groups", "corpus", "metric"]].iloc[:1]
+    return [
+        HeadlineGroup(
+            task=task,
+            corpus=str(corpus),
+            probe=probe,
+            metric=metric_text(str(metric)).axis,
+            n=counted(int(n), int(n_groups)),
+            lines=lines,
+        )
+        for n, n_groups, corpus, metric in counts.itertuples(index=False, name=None)
+        if lines
+    ]
 
 
 def _speed_lines(rows: pd.DataFrame, name: str) -> list[HeadlineLine]:

@@ -10,6 +10,7 @@ from probe_bench.reports.comparisons import LEVEL
 from probe_bench.reports.metrics import Score, metric_text
 from probe_bench.reports.tables import (
     ANALYSIS,
+    EMPHASIS,
     SPEED,
     Headline,
     headlines,
@@ -57,11 +58,13 @@ class Finding:
         name: Encoder as displayed.
         against: Verdicts by the role of the baseline, `random` and `logmel`; the best ones first.
         cutoffs: Support cutoff and layer, of the first and the last layer that could be measured.
+        emphasis: Emphasis cutoff of the last layer that has one; empty if none has.
     """
 
     name: str
     against: Mapping[str, Sequence[Against]]
     cutoffs: Sequence[tuple[str, str]]
+    emphasis: str = ""
 
 
 def verdict(score: Score, baseline: Score, metric: str, p: float | None = None) -> Verdict | None:
@@ -108,6 +111,7 @@ def findings(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[Fin
 
 def _finding(table: pd.DataFrame, name: str, mine: Sequence[Headline]) -> Finding:
     text = metric_text(SPEED)
+    emphasis = cutoff_span(table, name, EMPHASIS)[-1:]
     return Finding(
         name=name,
         against={role: _against(mine, role) for role in ("random", "logmel")},
@@ -115,6 +119,7 @@ def _finding(table: pd.DataFrame, name: str, mine: Sequence[Headline]) -> Findin
             (f"{text.number(score)}\u202f{text.unit}", layer)
             for layer, score in cutoff_span(table, name)
         ],
+        emphasis="".join(f"{text.number(score)}\u202f{text.unit}" for _, score in emphasis),
     )
 
 
@@ -135,9 +140,9 @@ def _task(headline: Headline, mine: Sequence[Headline]) -> str:
     return f"{task} on {corpus}" if several else task
 
 
-def cutoff_span(table: pd.DataFrame, name: str) -> list[tuple[str, Score]]:
-    """First and last layer whose support cutoff could be measured, with the cutoffs."""
-    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == SPEED)]
+def cutoff_span(table: pd.DataFrame, name: str, metric: str = SPEED) -> list[tuple[str, Score]]:
+    """First and last layer whose cutoff could be measured, with the cutoffs."""
+    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == metric)]
     rows = layer_rows(rows, name).dropna(subset=["value"])
     ends = rows.iloc[[0, -1]] if len(rows) > 1 else rows
     return [(str(row["layer"]), score_of(row)) for _, row in ends.iterrows()]

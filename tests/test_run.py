@@ -95,6 +95,8 @@ def test_the_default_run_on_a_part_of_the_embedded_corpora(
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert [task["name"] for task in record["tasks"]] == TASKS
     assert all(task["classes"] > 1 for task in record["tasks"])
+    masked = {encoder["name"] for encoder in record["encoders"] if encoder["hidden_run_ms"]}
+    assert masked == {"wavjepa", "audio-jepa"}
     assert {file.suffix for file in (tmp_path / "out" / "figures").iterdir()} == {
         ".pdf",
         ".png",

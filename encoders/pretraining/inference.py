@@ -18,6 +18,7 @@ from probe_bench.encoders.pretraining.checkpoint import encoder_tensors, fill, i
 from probe_bench.encoders.pretraining.frontends.frontend import first_frame_s, frame_rate_hz
 from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.trainer import build_model
+from probe_bench.encoders.pretraining.training_record import realised_masks
 from probe_bench.errors import CheckpointError
 
 __all__ = ["JepaEncoder", "load_encoder"]
@@ -42,6 +43,12 @@ class JepaEncoder:
         self.recipe, self.backbone = recipe, backbone.eval().requires_grad_(False)
         self._bands, self._pooled = recipe.frontend.token_bands, recipe.pool_bands
         self._has_cnn = recipe.frontend.feature_dim is not None
+
+    @property
+    def hidden_run_ms(self) -> float | None:
+        """Mean length of what the recipe's masks hide in time; None where there are none."""
+        masks = realised_masks(self.recipe)
+        return None if masks is None else float(masks["mean_hidden_gap_ms"])
 
     def to(self, device: str) -> "JepaEncoder":
         """Move the weights to `device` and return self."""

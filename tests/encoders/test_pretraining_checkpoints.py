@@ -50,6 +50,12 @@ def test_checkpoint_loads_as_an_encoder(
     assert fresh.fingerprint != encoder.fingerprint
 
 
+@pytest.mark.parametrize(("system", "expected"), [("wavjepa", 151.4), ("lejepa", None)])
+def test_an_encoder_knows_how_long_its_masks_hid(system: str, expected: float | None) -> None:
+    encoder = load_encoder(system, "", None)
+    assert encoder.hidden_run_ms == (expected and pytest.approx(expected))
+
+
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_student_and_teacher_can_be_chosen(
     system: str, checkpoint_of: Callable[[str], Path], tmp_path: Path

@@ -133,6 +133,8 @@ def modulation_rows(
                 censored=censored,
             )
         )
+        total = (None, None) if interval[0] is None else (interval[0] / 1.06, interval[1] * 1.06)
+        rows.append(replace(rows[-1], metric="support_total_hz", ci_low=total[0], ci_high=total[1]))
         rows.append(replace(mine, metric="support_r2", value=0.6, ci_low=0.57, ci_high=0.63))
         rows.append(replace(mine, metric="support_lag_s", value=-0.02))
         rows.append(replace(mine, metric="speed_hz", value=4.9, ci_low=4.7, ci_high=5.2))

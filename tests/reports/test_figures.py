@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 
 from probe_bench.reports import tables
 from probe_bench.reports.figures import task_curves
-from probe_bench.reports.modulation import cutoff_curves, spectra
+from probe_bench.reports.modulation import spectra
+from probe_bench.reports.speed_figure import cutoff_curves
 from probe_bench.reports.style import depth_colours, house_style, looks
 from probe_bench.rows import Row
 
