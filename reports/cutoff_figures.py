@@ -181,7 +181,7 @@ def _draw_layers(axes: Axes, *, tables: StudyTables, group: str | None) -> None:
     layers = [str(layer) for layer in kept["layer"].unique()]
     arms = [str(arm) for arm in kept["arm"].unique()]
     trained = [arm for arm in arms if arm != UNTRAINED]
-    colours = dict(zip(trained, depth_colours(list(range(len(trained)))), strict=True))
+    colours = dict(zip(trained, _in_order(len(trained)), strict=True))
     axes.set_yscale("log", base=2)
     handles = []
     for arm in arms:
@@ -218,7 +218,7 @@ def _draw_curves(axes: Axes, *, curves: pd.DataFrame) -> None:
     """R² by modulation frequency across gaps of every length."""
     spans = sorted(curves["span_ms"].unique())
     handles = []
-    for span_ms, colour in zip(spans, depth_colours(list(range(len(spans)))), strict=True):
+    for span_ms, colour in zip(spans, _in_order(len(spans)), strict=True):
         mine = curves[(curves["span_ms"] == span_ms) & (curves["mod_freq_hz"] > 0)]
         handles += axes.plot(
             mine["mod_freq_hz"], mine["r2"], color=colour, marker=".", markersize=3
@@ -256,6 +256,11 @@ def _draw_arms(axes: Axes, *, tables: StudyTables, metric: str, task: str = "mod
     if metric != "accuracy":
         axes.set_xscale("log", base=2)
         hz_axis(axes, "x")
+
+
+def _in_order(n: int) -> list[tuple[float, float, float]]:
+    """Colours of things in an order."""
+    return depth_colours([float(k) for k in range(n)])
 
 
 def _hz_from_to(axes: Axes) -> None:

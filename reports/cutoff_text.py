@@ -80,11 +80,15 @@ def write_report(folder: Path, name: str, question: str) -> Path:
         _MEANS,
     ]
     if tables.lines is not None:
-        parts += ["## Cutoff against mask span", _RULE, _markdown(_line_rows(tables.lines))]
+        lines = tables.lines[tables.lines["layer"] == tables.layer]
+        parts += ["## Cutoff against mask span", _RULE, _markdown(_line_rows(lines))]
+        parts.append(f"Every layer: `{name}-lines.csv`.")
     if tables.rivals is not None:
         parts.append(_MISSES.format(**_factors(tables.rivals)))
     if tables.lines is None:
-        parts += ["## Against the base", _PAIRS, _markdown(_contrast_rows(tables.contrasts))]
+        contrasts = tables.contrasts[tables.contrasts["layer"] == tables.layer]
+        parts += ["## Against the base", _PAIRS, _markdown(_contrast_rows(contrasts))]
+        parts.append(f"Every layer: `{name}-contrasts.csv`.")
     parts += [
         "## What the masks hid",
         _markdown(_gap_rows(tables.gaps)),
@@ -154,7 +158,6 @@ def _line_row(row: Mapping[Any, Any]) -> list[str]:
     return [
         CUTOFFS[row["metric"]],
         row["group"],
-        row["layer"],
         _number(row["slope"], ".2f"),
         _interval(row, ".2f"),
         _number(row["constant"], ".2f"),
@@ -165,7 +168,7 @@ def _line_row(row: Mapping[Any, Any]) -> list[str]:
 
 
 def _contrast_rows(contrasts: pd.DataFrame) -> list[list[str]]:
-    found = [["what", "layer", "arm", "change", "95 %", "pairs", "verdict"]]
+    found = [["what", "arm", "change", "95 %", "pairs", "verdict"]]
     for row in contrasts.to_dict("records"):
         scored = row["metric"] == "accuracy"
         if scored:
@@ -174,8 +177,7 @@ def _contrast_rows(contrasts: pd.DataFrame) -> list[list[str]]:
             what, factor, form = f"{CUTOFFS[row['metric']]} (ratio)", 1, ".3f"
         scaled = {name: factor * row[name] for name in ("change", "low", "high")}
         change, interval = _number(scaled["change"], form), _interval(scaled, form)
-        about = [what, row["layer"], row["arm"]]
-        found.append([*about, change, interval, str(row["n"]), row["verdict"]])
+        found.append([what, row["arm"], change, interval, str(row["n"]), row["verdict"]])
     return found
 
 

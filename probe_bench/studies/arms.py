@@ -174,6 +174,16 @@ SCALES = {
         seeds=2,
         clips=96,
     ),
+    "full": Scale(
+        steps=20_000,
+        monitor_every=100,
+        batch_size=128,
+        crop_frames=200,
+        dim=384,
+        depth=8,
+        seeds=3,
+        clips=864,
+    ),
 }
 
 

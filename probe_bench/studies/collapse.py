@@ -60,8 +60,9 @@ def _audio(config: StudyConfig, scale: Scale) -> tuple[Source, tuple[str, ...]]:
     if config.scale == "smoke":
         return tone_tape(), ("tones",)
     recipe = recipe_of(scale.chosen[0], scale)
-    corpora = load_corpora(_CORPORA, config.cache or default_root())
-    return load_tape(corpora, recipe.sample_rate_hz, recipe.crop_samples), _CORPORA
+    names = config.audio or _CORPORA
+    corpora = load_corpora(names, config.cache or default_root())
+    return load_tape(corpora, recipe.sample_rate_hz, recipe.crop_samples), names
 
 
 def _folder(out: Path, arm: Arm, seed: int) -> Path:
@@ -150,6 +151,7 @@ def _probe(config: StudyConfig, scale: Scale, console: Console) -> None:
             analysis=("none",),
             diagnostic=("none",),
             baselines=False,
+            corpus=config.corpus,
             limit=scale.clips,
             device=config.device,
             cache=config.cache,

@@ -34,7 +34,7 @@ def test_every_setting_has_a_folder_of_its_own() -> None:
     knobs = {arm.knobs for plan in PLANS.values() for arm in plan.arms(SCALES["full"])}
     assert len({each.slug for each in knobs}) == len(knobs)
     assert Knobs().slug == "base"
-    assert Knobs(span_ms=50, teacher=None).slug == "span-50_teacher-no"
+    assert Knobs(span_ms=50.0, teacher=None).slug == "span-50_teacher-no"
 
 
 def test_spans_of_mask_span_are_all_that_differs_between_its_jepas() -> None:
@@ -47,11 +47,12 @@ def test_spans_of_mask_span_are_all_that_differs_between_its_jepas() -> None:
 
 def test_spans_that_are_no_whole_tokens_are_refused() -> None:
     with pytest.raises(UserError, match="spans of 60 ms: expected a multiple of 25 ms"):
-        recipe_of(Knobs(span_ms=60), SCALES["small"])
+        recipe_of(Knobs(span_ms=60.0), SCALES["small"])
 
 
 def _run(out: Path, what: str = "mask-span") -> int:
-    words = ["study", what, "--scale", "smoke", "--seeds", "1", "--workers", "1", "--out", str(out)]
+    words = ["study", what, "--scale", "smoke", "--seeds", "1", "--workers", "1"]
+    words += ["--cache", str(out.parent / "cache"), "--out", str(out)]
     with pytest.raises(SystemExit) as stopped:
         main(words)
     return int(str(stopped.value.code))
@@ -59,7 +60,7 @@ def _run(out: Path, what: str = "mask-span") -> int:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("study")
+    out = tmp_path_factory.mktemp("studies") / "out"
     assert _run(out) == 0
     return out
 
@@ -102,6 +103,14 @@ def test_another_study_shares_trainings_and_a_stopped_one_goes_on(study: Path) -
 def test_a_folder_without_a_study_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"mask-span\.csv: not there"):
         draw_study(tmp_path, "mask-span")
+
+
+def test_workers_mean_nothing_to_collapse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["study", "collapse", "--scale", "smoke", "--workers", "2", "--out", str(tmp_path)])
+    assert "--workers 2: collapse does one training after the other" in capsys.readouterr().err
 
 
 def test_contrasts_are_paired_by_seed() -> None:

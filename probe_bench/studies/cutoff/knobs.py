@@ -37,7 +37,7 @@ class Knobs:
     """
 
     trained: bool = True
-    span_ms: float = 200
+    span_ms: float = 200.0
     objective: Objective = "latent"
     teacher: float | None = 0.996
     top_k: int = 1

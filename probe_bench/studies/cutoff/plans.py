@@ -1,7 +1,7 @@
 """The studies: which knob each one turns, and how far."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from probe_bench.studies.cutoff.knobs import AUDIO, Knobs
 from probe_bench.studies.cutoff.scales import Scale
@@ -43,10 +43,7 @@ class Plan:
 
 BASE, UNTRAINED, PATCHES = "JEPA", "untrained", "MAE"
 _BASE = Knobs()
-_CONTROLS = (
-    Arm(name=PATCHES, group=PATCHES, knobs=Knobs(objective="patches")),
-    Arm(name=UNTRAINED, group=UNTRAINED, knobs=Knobs(trained=False)),
-)
+_UNTRAINED = Arm(name=UNTRAINED, group=UNTRAINED, knobs=Knobs(trained=False))
 
 
 def _mask_span(scale: Scale) -> tuple[Arm, ...]:
@@ -59,14 +56,14 @@ def _mask_span(scale: Scale) -> tuple[Arm, ...]:
         for group in (BASE, PATCHES)
         for span_ms in scale.spans_ms
     ]
-    return (*spans, _CONTROLS[-1])
+    return (*spans, _UNTRAINED)
 
 
-def _varied(*arms: tuple[str, Knobs]) -> tuple[Arm, ...]:
+def _varied(*arms: tuple[str, Knobs], base: Knobs = _BASE) -> tuple[Arm, ...]:
     """The base and the controls, and between them arms that differ from the base by a knob or two."""
-    base = Arm(name=BASE, group=BASE, knobs=_BASE)
-    turned = [Arm(name=name, group=name, knobs=knobs) for name, knobs in arms]
-    return (base, *turned, *_CONTROLS)
+    named = ((BASE, base), *arms, (PATCHES, replace(base, objective="patches")))
+    turned = (Arm(name=name, group=name, knobs=knobs) for name, knobs in named)
+    return (*turned, _UNTRAINED)
 
 
 def _teacher(_: Scale) -> tuple[Arm, ...]:
@@ -92,9 +89,9 @@ def _objective(_: Scale) -> tuple[Arm, ...]:
 
 
 def _frame_rate(scale: Scale) -> tuple[Arm, ...]:
-    return _varied(
-        *((f"{token_ms:g} ms", Knobs(token_ms=token_ms)) for token_ms in scale.tokens_ms[1:])
-    )
+    base = Knobs(span_ms=400.0)  # a whole number of every token
+    others = ((f"{ms:g} ms", replace(base, token_ms=ms)) for ms in scale.tokens_ms[1:])
+    return _varied(*others, base=base)
 
 
 def _corpus(_: Scale) -> tuple[Arm, ...]:

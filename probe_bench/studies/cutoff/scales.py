@@ -63,8 +63,8 @@ class Scale:
 
 SCALES: Mapping[Literal["smoke", "small", "full"], Scale] = {
     "smoke": Scale(
-        spans_ms=(50, 100, 200),
-        tokens_ms=(25, 50),
+        spans_ms=(50.0, 100.0, 200.0),
+        tokens_ms=(25.0, 50.0),
         seeds=2,
         steps=4,
         batch_size=4,
@@ -77,8 +77,8 @@ SCALES: Mapping[Literal["smoke", "small", "full"], Scale] = {
         train_frames=400,
     ),
     "small": Scale(
-        spans_ms=(50, 100, 200, 400, 1000),
-        tokens_ms=(25, 12.5, 50, 100),
+        spans_ms=(50.0, 100.0, 200.0, 400.0, 1000.0),
+        tokens_ms=(25.0, 12.5, 50.0, 100.0),
         seeds=3,
         steps=1200,
         batch_size=12,
@@ -91,13 +91,13 @@ SCALES: Mapping[Literal["smoke", "small", "full"], Scale] = {
         train_frames=8000,
     ),
     "full": Scale(
-        spans_ms=(50, 100, 200, 400, 1000),
-        tokens_ms=(10, 40, 80),
+        spans_ms=(50.0, 100.0, 200.0, 400.0, 1000.0),
+        tokens_ms=(10.0, 40.0, 80.0),
         seeds=5,
         steps=100_000,
         batch_size=128,
         crop_s=8.0,
-        hop_ms=10,
+        hop_ms=10.0,
         dim=768,
         depth=12,
         heads=12,
