@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -124,7 +124,7 @@ def _draw_cutoff(axes: Axes, *, tables: StudyTables, metric: str) -> None:
     rate_hz = rows["frame_rate_hz"].dropna()
     if len(rate_hz):
         axes.axhline(float(rate_hz.iloc[0]) / 2, **line_style(_HALF_RATE))
-    _hz_from_to(axes)
+    _hz_from_to(axes, "y")
     axes.set_ylabel("cutoff (Hz)")
 
 
@@ -192,7 +192,7 @@ def _draw_layers(axes: Axes, *, tables: StudyTables, group: str | None) -> None:
     axes.set_xticks(range(len(layers)), layers)
     axes.set_xlabel("layer")
     axes.set_ylabel("cutoff (Hz)")
-    _hz_from_to(axes)
+    _hz_from_to(axes, "y")
     name_beside(axes, handles, [arm.removeprefix(f"{group} ") for arm in arms])
 
 
@@ -255,7 +255,7 @@ def _draw_arms(axes: Axes, *, tables: StudyTables, metric: str, task: str = "mod
     axes.set_xlabel("accuracy (%)" if metric == "accuracy" else "cutoff (Hz)")
     if metric != "accuracy":
         axes.set_xscale("log", base=2)
-        hz_axis(axes, "x")
+        _hz_from_to(axes, "x")
 
 
 def _in_order(n: int) -> list[tuple[float, float, float]]:
@@ -263,11 +263,14 @@ def _in_order(n: int) -> list[tuple[float, float, float]]:
     return depth_colours([float(k) for k in range(n)])
 
 
-def _hz_from_to(axes: Axes) -> None:
-    """Octave ticks, two of them at least."""
-    low, high = (np.log2(end) for end in axes.get_ylim())
-    axes.set_ylim(2 ** min(low, np.floor(high) - 1), 2 ** max(high, np.ceil(low)))
-    hz_axis(axes, "y")
+def _hz_from_to(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Octave ticks, two of them at least, so that small differences look small."""
+    ends, widen = (
+        (axes.get_xlim(), axes.set_xlim) if which == "x" else (axes.get_ylim(), axes.set_ylim)
+    )
+    low, high = (float(np.log2(end)) for end in ends)
+    widen(2 ** min(low, np.floor(high) - 1), 2 ** max(high, np.ceil(low)))
+    hz_axis(axes, which)
 
 
 def _bare(look: Look) -> dict[str, Any]:

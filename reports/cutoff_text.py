@@ -26,8 +26,8 @@ a block, cutoffs beyond what can be measured are censored and not left out.
 
 _PAIRS = """\
 Trainings of one seed start from the same weights and see the same crops, so arms are compared in pairs: the \
-ratio of cutoffs and the difference of accuracies, with the 95 % interval of t over seeds. Cutoffs are called \
-the same where the interval lies within 0.8 to 1.25, which is what the instrument can tell on patch tokens.
+ratio of cutoffs and the difference of accuracies, with the 95 % interval of t over seeds. Where the interval of a ratio \
+lies within 0.8 to 1.25, cutoffs are called the same, or slightly higher or lower if it leaves 1 out.
 """
 
 _SCREEN = "Collapsed at the end of training, so their cutoffs say nothing of the knob: {}."

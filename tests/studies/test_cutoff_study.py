@@ -117,11 +117,12 @@ def test_contrasts_are_paired_by_seed() -> None:
     rows = [
         {"arm": arm, "seed": seed, "layer": "L1", "task": "modulation", "metric": "support_hz",
          "value": level * factor, "bound": "at least" if level > 100 else ""}
-        for arm, factor in ((BASE, 1.0), ("slow", 0.5), ("alike", 1.01))
+        for arm, factor in ((BASE, 1.0), ("slow", 0.5), ("alike", 1.01), ("itself", 1.0))
         for seed, level in enumerate((4.0, 8.0, 16.0, 128.0))
     ]  # fmt: skip
     found = contrast_table(pd.DataFrame(rows)).set_index("arm")
     assert found.loc["slow", "change"] == pytest.approx(0.5)
     assert found.loc["slow", ["low", "high"]].astype(float).tolist() == pytest.approx([0.5, 0.5])
-    assert found["verdict"].to_dict() == {"slow": "lower", "alike": "the same"}
+    verdicts = {"slow": "lower", "alike": "slightly higher", "itself": "the same"}
+    assert found["verdict"].to_dict() == verdicts
     assert (found["n"] == 3).all()

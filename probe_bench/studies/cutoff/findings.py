@@ -135,11 +135,10 @@ def _contrast(
 
 def _verdict(low: float, high: float, *, ratio: bool) -> str:
     none = 1.0 if ratio else 0.0
-    if ratio and _SAME[0] <= low and high <= _SAME[1]:
-        return "the same"
+    small = ratio and _SAME[0] <= low and high <= _SAME[1]
     if low > none or high < none:
-        return "higher" if low > none else "lower"
-    return "undecided"
+        return f"{'slightly ' if small else ''}{'higher' if low > none else 'lower'}"
+    return "the same" if small else "undecided"
 
 
 def cutoff_by_span(table: pd.DataFrame, metric: str) -> dict[float, float]:
