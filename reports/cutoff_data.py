@@ -35,18 +35,20 @@ class StudyTables:
     Attributes:
         name: Of the study.
         rows: Everything measured.
-        contrasts: Arms against the base.
         gaps: Realised hidden stretches.
+        contrasts: Arms against the base; None where the knob is the mask span.
         lines: Slopes over mask span; None for studies of another knob.
+        scores: Change of accuracies for each doubling of the span; None likewise.
         curves: R² by frequency across gaps of every span; None likewise.
         rivals: How far three models miss left-out spans; None likewise.
     """
 
     name: str
     rows: pd.DataFrame
-    contrasts: pd.DataFrame
     gaps: pd.DataFrame
+    contrasts: pd.DataFrame | None
     lines: pd.DataFrame | None
+    scores: pd.DataFrame | None
     curves: pd.DataFrame | None
     rivals: pd.DataFrame | None
 
@@ -80,16 +82,17 @@ def read_study(folder: Path, name: str) -> StudyTables:
         table = folder / f"{name}-{what}.csv"
         return pd.read_csv(table) if table.is_file() else None
 
-    contrasts, gaps = further("contrasts"), further("gaps")
-    if contrasts is None or gaps is None:
-        raise UserError(f"{folder}: not all tables of {name} are there; do the study again")
+    gaps = further("gaps")
+    if gaps is None:
+        raise UserError(f"{folder}/{name}-gaps.csv: not there; do the study again")
     text = dict.fromkeys(("bound", "reason"), "")
     return StudyTables(
         name=name,
         rows=pd.read_csv(path).fillna(text),
-        contrasts=contrasts,
         gaps=gaps,
+        contrasts=further("contrasts"),
         lines=further("lines"),
+        scores=further("scores"),
         curves=further("predictability"),
         rivals=further("rivals"),
     )

@@ -24,6 +24,7 @@ law**: it excludes 0, and -1 or the constant. **Undecided**: anything else, whic
 a block, cutoffs beyond what can be measured are censored and not left out.
 """
 
+_DOUBLING = "Percentage points of accuracy for each doubling of the mask span, a seed a block."
 _PAIRS = """\
 Trainings of one seed start from the same weights and see the same crops, so arms are compared in pairs: the \
 ratio of cutoffs and the difference of accuracies, with the 95 % interval of t over seeds. Where the interval of a ratio \
@@ -85,7 +86,10 @@ def write_report(folder: Path, name: str, question: str) -> Path:
         parts.append(f"Every layer: `{name}-lines.csv`.")
     if tables.rivals is not None:
         parts.append(_MISSES.format(**_factors(tables.rivals)))
-    if tables.lines is None:
+    if tables.scores is not None:
+        scores = tables.scores[tables.scores["layer"] == tables.layer]
+        parts += ["## Scores against mask span", _DOUBLING, _markdown(_score_rows(scores))]
+    if tables.contrasts is not None:
         contrasts = tables.contrasts[tables.contrasts["layer"] == tables.layer]
         parts += ["## Against the base", _PAIRS, _markdown(_contrast_rows(contrasts))]
         parts.append(f"Every layer: `{name}-contrasts.csv`.")
@@ -143,7 +147,6 @@ def _line_rows(lines: pd.DataFrame) -> list[list[str]]:
     header = (
         "cutoff",
         "arms",
-        "layer",
         "slope b",
         "95 %",
         "cutoff x 2 T",
@@ -165,6 +168,14 @@ def _line_row(row: Mapping[Any, Any]) -> list[str]:
         str(row["n_censored"]),
         row["decision"] if isinstance(row["decision"], str) else "",
     ]
+
+
+def _score_rows(scores: pd.DataFrame) -> list[list[str]]:
+    found = [["task", "arms", "change", "95 %", "n", "verdict"]]
+    for row in scores.to_dict("records"):
+        change, interval = _number(row["change"], "+.2f"), _interval(row, "+.2f")
+        found.append([row["task"], row["group"], change, interval, str(row["n"]), row["verdict"]])
+    return found
 
 
 def _contrast_rows(contrasts: pd.DataFrame) -> list[list[str]]:

@@ -11,7 +11,7 @@ import pytest
 from probe_bench.cli import main
 from probe_bench.errors import UserError
 from probe_bench.reports.cutoff_figures import draw_study
-from probe_bench.studies.cutoff.findings import contrast_table
+from probe_bench.studies.cutoff.findings import contrast_table, score_table
 from probe_bench.studies.cutoff.knobs import Knobs
 from probe_bench.studies.cutoff.plans import BASE, PATCHES, PLANS, UNTRAINED
 from probe_bench.studies.cutoff.scales import SCALES, recipe_of
@@ -126,3 +126,17 @@ def test_contrasts_are_paired_by_seed() -> None:
     verdicts = {"slow": "lower", "alike": "slightly higher", "itself": "the same"}
     assert found["verdict"].to_dict() == verdicts
     assert (found["n"] == 3).all()
+
+
+def test_scores_change_by_points_for_each_doubling_as_a_regression_says() -> None:
+    rng = np.random.default_rng(0)
+    span_ms, seed = np.tile([50.0, 100.0, 200.0, 400.0], 3), np.repeat([0, 1, 2], 4)
+    score = 0.6 - 0.01 * np.log2(span_ms) + 0.02 * seed + 0.002 * rng.standard_normal(12)
+    rows = {"span_ms": span_ms, "seed": seed, "value": score, "metric": "accuracy", "trained": True}
+    rows |= {"depth": 1.0, "layer": "L1", "task": "phoneme", "group": BASE, "bound": ""}
+    (found,) = score_table(pd.DataFrame(rows)).to_dict("records")
+    design = np.c_[np.log2(span_ms), seed[:, None] == np.arange(3)]
+    expected = np.linalg.lstsq(design, 100 * score, rcond=None)[0][0]
+    assert found["change"] == pytest.approx(expected, abs=1e-4)
+    assert found["low"] < expected < found["high"] < 0
+    assert found["verdict"] == "lower"

@@ -14,7 +14,12 @@ from probe_bench.folders import make_folder
 from probe_bench.gather import pick_device
 from probe_bench.reports.cutoff_figures import draw_study
 from probe_bench.reports.cutoff_text import console_table, write_report
-from probe_bench.studies.cutoff.findings import contrast_table, cutoff_by_span, line_table
+from probe_bench.studies.cutoff.findings import (
+    contrast_table,
+    cutoff_by_span,
+    line_table,
+    score_table,
+)
 from probe_bench.studies.cutoff.plans import BASE, PLANS, Arm, Plan
 from probe_bench.studies.cutoff.predictability import Curve, compare_rivals, predictability
 from probe_bench.studies.cutoff.scales import SCALES, Scale
@@ -52,10 +57,10 @@ def _tables(
 ) -> Mapping[str, pd.DataFrame]:
     """Everything that is written, by the ending of its name."""
     table = study_table(trainings)
-    found = {"": table, "contrasts": contrast_table(table), "gaps": gap_table(trainings)}
+    found = {"": table, "gaps": gap_table(trainings)}
     if not plan.turns_span:
-        return found
-    found["lines"] = line_table(table)
+        return found | {"contrasts": contrast_table(table)}
+    found |= {"lines": line_table(table), "scores": score_table(table)}
     curves = _curves(next(iter(trainings)), table, root)
     found["predictability"] = pd.DataFrame(
         {"span_ms": 1000 * curve.span_s, "mod_freq_hz": hz, "r2": r2}

@@ -11,7 +11,7 @@ from probe_bench.studies.cutoff.law import Line, Points, decide, fit_line
 from probe_bench.studies.cutoff.plans import BASE, PATCHES
 from probe_bench.studies.cutoff.table import CUTOFFS
 
-__all__ = ["contrast_table", "cutoff_by_span", "last_block", "line_table"]
+__all__ = ["contrast_table", "cutoff_by_span", "last_block", "line_table", "score_table"]
 
 _SAME = (0.8, 1.25)  # ratios of cutoffs that the instrument hardly tells from 1 on patch tokens
 
@@ -83,6 +83,28 @@ def _line_row(line: Line, *, ratio: bool) -> dict[str, object]:
         "n_censored": line.n_censored,
         "decision": "" if ratio else decide(line),
     }
+
+
+def score_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Fit accuracies over log2 of the span, a seed a block: percentage points for each doubling."""
+    rows = table[(table["metric"] == "accuracy") & table["trained"] & table["depth"].notna()]
+    return pd.DataFrame(
+        {"task": task, "group": group, "layer": layer, **_score_row(mine)}
+        for (task, layer), each in rows.groupby(["task", "layer"], sort=False)
+        for group, mine in each.groupby("group", sort=False)
+    )
+
+
+def _score_row(rows: pd.DataFrame) -> dict[str, object]:
+    """The line's slope is that of a logarithm over ln T; a score stands where the logarithm would."""
+    line = fit_line(_points(rows.assign(value=np.exp(rows["value"]), bound="")))
+    change, low, high = (
+        np.nan if slope is None else 100 * np.log(2) * slope
+        for slope in (line.slope, line.low, line.high)
+    )
+    told = np.isfinite([low, high]).all()
+    verdict = _verdict(low, high, ratio=False) if told else "undecided"
+    return {"change": change, "low": low, "high": high, "n": line.n, "verdict": verdict}
 
 
 def contrast_table(table: pd.DataFrame) -> pd.DataFrame:
