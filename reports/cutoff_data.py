@@ -6,13 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from probe_bench.errors import UserError
+from probe_bench.reports.tables import last_block
 
 __all__ = [
     "CUTOFFS",
     "HALF_SPAN_LAW",
     "TASKS",
     "StudyTables",
-    "last_block",
     "of_layer",
     "read_study",
 ]
@@ -55,7 +55,7 @@ class StudyTables:
     @property
     def layer(self) -> str:
         """The last block, which the predictor reads."""
-        return last_block(self.rows)
+        return last_block(self.rows["layer"].dropna().unique())
 
     @property
     def arms(self) -> list[str]:
@@ -96,12 +96,6 @@ def read_study(folder: Path, name: str) -> StudyTables:
         curves=further("predictability"),
         rivals=further("rivals"),
     )
-
-
-def last_block(rows: pd.DataFrame) -> str:
-    """Name the last block of the encoders."""
-    blocks = {str(name) for name in rows["layer"].dropna() if str(name)[:1] == "L"}
-    return max(blocks, key=lambda name: int(name[1:]))
 
 
 def of_layer(rows: pd.DataFrame, task: str, metric: str, layer: str) -> pd.DataFrame:

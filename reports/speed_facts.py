@@ -1,7 +1,6 @@
 """How fast each encoder follows, read off the rows: the last block beside other layers and baselines."""
 
 import math
-import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,6 +11,7 @@ from probe_bench.reports.tables import (
     ANALYSIS,
     SPEED,
     corpora,
+    last_block,
     layer_rows,
     logmel_rows,
     score_of,
@@ -22,7 +22,6 @@ from probe_bench.reports.tables import (
 __all__ = ["Reading", "SpeedFacts", "apart", "speed_facts"]
 
 SUPPORT, EMPHASIS, PHONES = "support_total_hz", "emphasis_total_hz", "support_phones_total_hz"
-BLOCK = re.compile(r"L(\d+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +84,7 @@ def speed_facts(table: pd.DataFrame) -> list[SpeedFacts]:
 
 def _facts(rows: pd.DataFrame, name: str, corpus: str) -> SpeedFacts:
     layers = layer_rows(rows[rows["metric"] == SUPPORT], name)
-    last = _last_block(layers)
+    last = last_block(layers["layer"])
     support = _reading(rows, SUPPORT, name, last)
     beside = logmel_rows(rows[rows["metric"] == SUPPORT], name).iloc[:1]
     twin = twin_name(rows, name)
@@ -105,13 +104,6 @@ def _facts(rows: pd.DataFrame, name: str, corpus: str) -> SpeedFacts:
         logmel=None if beside.empty else _read(beside.iloc[0]),
         logmel_rate_hz=math.nan if beside.empty else float(beside["frame_rate_hz"].iloc[0]),
     )
-
-
-def _last_block(layers: pd.DataFrame) -> str:
-    """Name the last block, or the last layer where none is called a block."""
-    names = [str(name) for name in layers["layer"]]
-    blocks = [name for name in names if BLOCK.fullmatch(name)]
-    return max(blocks, key=lambda name: int(name[1:])) if blocks else names[-1]
 
 
 def _there(rows: pd.DataFrame, metric: str, name: str, layer: str) -> Reading | None:

@@ -23,7 +23,7 @@ from probe_bench.studies.cutoff.findings import (
 from probe_bench.studies.cutoff.plans import BASE, PLANS, Arm, Plan
 from probe_bench.studies.cutoff.predictability import Curve, compare_rivals, predictability
 from probe_bench.studies.cutoff.scales import SCALES, Scale
-from probe_bench.studies.cutoff.table import CUTOFFS, gap_table, study_table
+from probe_bench.studies.cutoff.table import gap_table, study_table
 from probe_bench.studies.cutoff.training import Training
 from probe_bench.studies.cutoff.work import TONES, do_all, load_source, places
 
@@ -40,6 +40,7 @@ def cutoff(config: StudyConfig) -> int:
         scale = dataclasses.replace(scale, seeds=config.seeds)
     trainings = _trainings(plan.arms(scale), scale, config)
     at = places(pick_device(config.device), config.workers)
+    console.print(f"{len(trainings)} encoders to pretrain and measure, {len(at)} at once")
     measured = RunConfig(corpus=config.corpus, device=config.device, cache=config.cache)
     do_all(list(trainings), at, measured, _root(config), console)
     for what, table in _tables(plan, trainings, _root(config)).items():
@@ -67,7 +68,7 @@ def _tables(
         for curve in curves
         for hz, r2 in zip(curve.mod_freq_hz, curve.r2, strict=True)
     )
-    cutoffs = cutoff_by_span(table, CUTOFFS[0])
+    cutoffs = cutoff_by_span(table, "support_hz")
     if len(cutoffs) == len(curves):
         found["rivals"] = pd.DataFrame([dataclasses.asdict(compare_rivals(cutoffs, curves))])
     return found

@@ -7,19 +7,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from probe_bench.reports.cutoff_data import CUTOFFS
+from probe_bench.reports.tables import last_block
 from probe_bench.studies.cutoff.law import Line, Points, decide, fit_line
 from probe_bench.studies.cutoff.plans import BASE, PATCHES
-from probe_bench.studies.cutoff.table import CUTOFFS
 
-__all__ = ["contrast_table", "cutoff_by_span", "last_block", "line_table", "score_table"]
+__all__ = ["contrast_table", "cutoff_by_span", "line_table", "score_table"]
 
 _SAME = (0.8, 1.25)  # ratios of cutoffs that the instrument hardly tells from 1 on patch tokens
-
-
-def last_block(table: pd.DataFrame) -> str:
-    """Name the last block of the encoders: what their predictors read."""
-    blocks = {str(name) for name in table["layer"].dropna() if str(name)[:1] == "L"}
-    return max(blocks, key=lambda name: int(name[1:]))
 
 
 def line_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -168,7 +163,7 @@ def cutoff_by_span(table: pd.DataFrame, metric: str) -> dict[float, float]:
     rows = table[
         (table["metric"] == metric)
         & (table["group"] == BASE)
-        & (table["layer"] == last_block(table))
+        & (table["layer"] == last_block(table["layer"].dropna().unique()))
         & table["value"].notna()
     ]
     means = np.exp(np.log(rows["value"]).groupby(rows["span_ms"]).mean())

@@ -10,13 +10,13 @@ import pandas as pd
 from probe_bench.encoders.pretraining.frontends.frontend import frame_rate_hz
 from probe_bench.encoders.pretraining.masking.statistics import mask_statistics
 from probe_bench.encoders.pretraining.recipe import Recipe
+from probe_bench.reports.cutoff_data import CUTOFFS
 from probe_bench.rows import read_rows
 from probe_bench.studies.cutoff.plans import Arm
 from probe_bench.studies.cutoff.training import TASKS, Training
 
-__all__ = ["CUTOFFS", "gap_table", "study_table"]
+__all__ = ["gap_table", "study_table"]
 
-CUTOFFS = ("support_hz", "emphasis_hz", "support_phones_hz")
 _MODULATION = (*CUTOFFS, "emphasis_whitened_hz", "speed_hz", "support_r2")
 _MONITORS = ("loss", "rank_encoder", "std_time", "teacher_cosine", "verdict")
 _KEPT = ("layer", "depth", "frame_rate_hz", "task", "metric", "value", "ci_low", "ci_high")
