@@ -14,6 +14,10 @@ def study(config: StudyConfig) -> int:
     Raises:
         UserError: If an option means nothing to it, or something cannot be had.
     """
+    if config.workers == 0:
+        raise UserError(
+            "--workers 0: expected at least 1; leave it out for one on every device or core"
+        )
     if config.what != "collapse":
         return cutoff(config)
     if config.workers is not None:

@@ -105,12 +105,19 @@ def test_a_folder_without_a_study_is_one_line(tmp_path: Path) -> None:
         draw_study(tmp_path, "mask-span")
 
 
-def test_workers_mean_nothing_to_collapse(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("what", "workers", "said"),
+    [
+        ("collapse", "2", "--workers 2: collapse does one training after the other"),
+        ("mask-span", "0", "--workers 0: expected at least 1"),
+    ],
+)
+def test_workers_that_mean_nothing_are_refused(
+    what: str, workers: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        main(["study", "collapse", "--scale", "smoke", "--workers", "2", "--out", str(tmp_path)])
-    assert "--workers 2: collapse does one training after the other" in capsys.readouterr().err
+        main(["study", what, "--scale", "smoke", "--workers", workers, "--out", str(tmp_path)])
+    assert said in capsys.readouterr().err
 
 
 def test_contrasts_are_paired_by_seed() -> None:
