@@ -115,7 +115,11 @@ def _draw_cutoff(axes: Axes, *, tables: StudyTables, metric: str) -> None:
     for group, look in _LOOKS.items():
         mine = rows[rows["group"] == group]
         if group == UNTRAINED and len(mine):
-            axes.axhline(np.exp(np.log(mine["value"]).mean()), **_bare(look))
+            level = np.exp(np.log(mine["value"]).mean())
+            axes.axhline(level, **_bare(look))
+            if (mine["bound"] == "at least").any():
+                axes.annotate("▴", (1, level), xycoords=("axes fraction", "data"), ha="right",
+                              va="bottom", fontsize=NOTE_PT, color=look.colour)  # fmt: skip
         elif len(mine):
             _draw_points(axes, mine, look)
             _draw_line(axes, tables, metric, group, look)
@@ -136,7 +140,7 @@ def _draw_points(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
         beyond = (rows["bound"] == bound).to_numpy()
         for at, value in zip(x[beyond], rows["value"][beyond], strict=True):
             axes.annotate(
-                "", (at, value * factor), (at, value),
+                "", (at, value * factor), (at, value), annotation_clip=False,
                 arrowprops={"arrowstyle": "-|>", "color": look.colour, "shrinkA": 0, "shrinkB": 0},
             )  # fmt: skip
 
@@ -241,9 +245,10 @@ def _draw_arms(axes: Axes, *, tables: StudyTables, metric: str, task: str = "mod
         axes.plot(
             factor * mine["value"], [row] * len(mine), **(line_style(look) | {"linestyle": ""})
         )
-        for value in factor * mine.loc[mine["bound"] == "at least", "value"]:
-            axes.annotate("▸", (value, row), xytext=(4, 0), textcoords="offset points", va="center",
-                          fontsize=NOTE_PT, color=look.colour)  # fmt: skip
+        for bound, sign, shift_pt in (("at least", "▸", 4), ("at most", "◂", -8)):
+            for value in factor * mine.loc[mine["bound"] == bound, "value"]:
+                axes.annotate(sign, (value, row), xytext=(shift_pt, 0), textcoords="offset points",
+                              va="center", fontsize=NOTE_PT, color=look.colour)  # fmt: skip
     base = factor * rows.loc[rows["arm"] == BASE, "value"]
     if len(base):
         axes.axvline(base.mean(), color=COLOURS[0], linewidth=0.7, linestyle=(0, (1, 1.6)))

@@ -18,7 +18,7 @@ Geometric means of cutoffs and means of accuracies over seeds, with their range;
 measured in some trainings.
 """
 _RULE = """\
-The rule was fixed before the trainings. **Law**: the 95 % interval of the slope b of log cutoff over log span lies \
+The rule was fixed before the trainings; the first that holds is the decision. **Law**: the 95 % interval of the slope b of log cutoff over log span lies \
 within -1 ± 0.25, and the cutoff times 2 T within 2/3 to 3/2. **No effect**: it lies within 0 ± 0.25. **Different \
 law**: it excludes 0, and -1 or the constant. **Undecided**: anything else, which is evidence for nothing. A seed is \
 a block, cutoffs beyond what can be measured are censored and not left out.

@@ -147,7 +147,7 @@ class Recipe(Ranged):
             ),
             (
                 self.reads_input and (self.views or self.teacher or self.projector) is not None,
-                "targets from the input have no views, teacher or projector; leave these out",
+                'targets from the input have no views, teacher or projector; set these to "none"',
             ),
             (
                 self.reads_input and self.patch_pixels is None,
@@ -160,6 +160,14 @@ class Recipe(Ranged):
             (
                 self.targets.codes > 0 and (self.views or self.projector) is not None,
                 "classes have no views and no projector; leave these out",
+            ),
+            (
+                self.reads_input and self.targets.top_k > 1,
+                f"targets.top_k is {self.targets.top_k}, and the input has no blocks; set it to 1",
+            ),
+            (
+                self.targets.codes == 1,
+                "targets.codes is 1; expected two classes or more, or 0 for none",
             ),
             (
                 self.teacher is None and self.export == "teacher",

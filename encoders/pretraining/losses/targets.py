@@ -25,7 +25,7 @@ class TargetRule(Ranged):
             end's patches, as in masked autoencoders (MAE, arXiv 2111.06377), where `layer` is
             the norm over each patch and `none` the plain log-mel.
         top_k: Number of last blocks whose outputs are averaged.
-        normalisation: Applied to each block's output before the average.
+        normalisation: Applied to each block's output before the average, or to the patches.
         final_norm: Take the output of the encoder's final norm as the last block's.
         standardise: Standardise every target token over its features after the average.
         codes: Classes of a fixed random-projection quantiser that targets are turned into, for the

@@ -94,7 +94,7 @@ def _noise_clip(log_envelope: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 
 def narrow(length: int, rng: np.random.Generator) -> np.ndarray:
-    """Coherent envelopes: a sine of 12 Hz in every band, of a phase of its own for each clip and band.
+    """A sine of 12 Hz in every band, of a phase of its own for each clip and band, which it keeps.
 
     It can be predicted across any gap, though the law calls it fast.
     """

@@ -39,6 +39,8 @@ def cutoff(config: StudyConfig) -> int:
     if config.seeds is not None:
         scale = dataclasses.replace(scale, seeds=config.seeds)
     trainings = _trainings(plan.arms(scale), scale, config)
+    for training in trainings:
+        training.refuse_another()
     at = places(pick_device(config.device), config.workers)
     console.print(f"{len(trainings)} encoders to pretrain and measure, {len(at)} at once")
     measured = RunConfig(corpus=config.corpus, device=config.device, cache=config.cache)
@@ -92,6 +94,7 @@ def _trainings(arms: tuple[Arm, ...], scale: Scale, config: StudyConfig) -> dict
     audio = config.audio or (TONES if config.scale == "smoke" else _SPEECH)
     if audio != TONES:
         load_corpora(audio, _root(config))  # synthesised once, before workers ask for them
+    load_corpora(config.corpus, _root(config))
     found = {}
     for seed in range(scale.seeds):
         for arm in arms:

@@ -159,12 +159,13 @@ def _verdict(low: float, high: float, *, ratio: bool) -> str:
 
 
 def cutoff_by_span(table: pd.DataFrame, metric: str) -> dict[float, float]:
-    """Geometric mean over seeds of a cutoff of the base's last block, by mask span in seconds."""
+    """Geometric mean over seeds of the base's measured cutoffs at its last block, by mask span in seconds."""
     rows = table[
         (table["metric"] == metric)
         & (table["group"] == BASE)
         & (table["layer"] == last_block(table["layer"].dropna().unique()))
         & table["value"].notna()
+        & ~_is_censored(table)
     ]
     means = np.exp(np.log(rows["value"]).groupby(rows["span_ms"]).mean())
     return dict(zip((means.index.to_numpy() / 1000).tolist(), means.tolist(), strict=True))

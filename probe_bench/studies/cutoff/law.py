@@ -165,7 +165,7 @@ def _crossing(excess: Callable[[float], float], start: float, sign: int) -> floa
 
 
 def decide(line: Line) -> Decision:
-    """Apply the rule that was fixed before any training.
+    """Apply the rule that was fixed before any training: the first that holds.
 
     *law*: the interval of b lies within -1 ± 0.25 and fc 2T within 2/3 to 3/2. *no effect*: it lies within
     0 ± 0.25. *different law*: it excludes 0, and -1 or the constant. *undecided*: anything else, which

@@ -74,13 +74,14 @@ def _teacher(_: Scale) -> tuple[Arm, ...]:
     )
 
 
-def _targets(_: Scale) -> tuple[Arm, ...]:
+def _targets(scale: Scale) -> tuple[Arm, ...]:
+    every = scale.depth
     return _varied(
         ("by channel", Knobs(normalisation="channel")),
         ("as they are", Knobs(normalisation="none")),
-        ("4 blocks", Knobs(top_k=4)),
-        ("4 blocks by channel", Knobs(top_k=4, normalisation="channel")),
-        ("4 blocks as they are", Knobs(top_k=4, normalisation="none")),
+        ("all blocks", Knobs(top_k=every)),
+        ("all blocks by channel", Knobs(top_k=every, normalisation="channel")),
+        ("all blocks as they are", Knobs(top_k=every, normalisation="none")),
     )
 
 

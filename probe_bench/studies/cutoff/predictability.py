@@ -27,7 +27,7 @@ _HOP_S = _HOP / _RATE_HZ
 _CONTEXT_S = 0.5
 _COMPONENTS = 12
 _GAPS = 12_000
-_HIGHEST_HZ = 20.0
+_LOWEST_HZ, _HIGHEST_HZ = 0.25, 20.0
 _STRENGTHS = np.geomspace(1e-4, 100, 13)  # over the mean eigenvalue of the Gram matrix
 _LEVELS = np.geomspace(0.01, 0.9, 90)
 
@@ -47,15 +47,15 @@ class Curve:
     r2: Float[np.ndarray, " n"]
 
     def falls_to(self, level: float) -> float:
-        """Frequency at which R² first falls to a level; the ends of the curve where it does not."""
+        """Frequency at which R² first falls to a level: 20 Hz if it never does, 0.25 Hz if it never was above."""
         below = np.flatnonzero(self.r2 <= level)
         if not len(below):
-            return float(self.mod_freq_hz[-1])
+            return _HIGHEST_HZ
         k = int(below[0])
         if k == 0:
-            return float(max(self.mod_freq_hz[0], self.mod_freq_hz[1] / 2))
+            return _LOWEST_HZ
         (f0, f1), (r0, r1) = self.mod_freq_hz[k - 1 : k + 1], self.r2[k - 1 : k + 1]
-        return float(max(f0 + (f1 - f0) * (r0 - level) / (r0 - r1), self.mod_freq_hz[1] / 2))
+        return float(max(f0 + (f1 - f0) * (r0 - level) / (r0 - r1), _LOWEST_HZ))
 
 
 def predictability(tape: Tape, spans_s: Sequence[float], seed: int = 0) -> list[Curve]:

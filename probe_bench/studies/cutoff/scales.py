@@ -71,7 +71,7 @@ SCALES: Mapping[Literal["smoke", "small", "full"], Scale] = {
         crop_s=1.0,
         hop_ms=12.5,
         dim=32,
-        depth=1,
+        depth=2,
         heads=2,
         clips=48,
         train_frames=400,
@@ -141,7 +141,7 @@ def recipe_of(knobs: Knobs, scale: Scale) -> Recipe:
         ),
         targets=TargetRule(
             source="encoder" if latent else "input",
-            top_k=min(knobs.top_k, scale.depth),
+            top_k=knobs.top_k,
             normalisation=knobs.normalisation,
             codes=_CODES if coded else 0,
         ),

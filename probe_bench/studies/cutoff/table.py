@@ -41,9 +41,10 @@ def study_table(trainings: Mapping[Training, Arm]) -> pd.DataFrame:
 
 
 def gap_table(trainings: Mapping[Training, Arm]) -> pd.DataFrame:
-    """Draw masks of every arm and count hidden stretches by their length: `arm`, `hidden_ms`, `share`."""
+    """Draw masks of every trained arm and count hidden stretches: `arm`, `hidden_ms`, `share`."""
     rows = []
-    for arm, recipe in {arm: training.recipe for training, arm in trainings.items()}.items():
+    trained = {arm: each.recipe for each, arm in trainings.items() if each.knobs.trained}
+    for arm, recipe in trained.items():
         counts = _gaps(recipe)
         total = sum(counts.values())
         rows += [

@@ -35,7 +35,7 @@ class Training:
         seed: Of weights, crops and masks.
         scale: Size of the study.
         root: Where trainings of all studies stand.
-        audio: Names of the training audio, kept in the checkpoint.
+        audio: Names of the corpora that its audio is made of.
     """
 
     knobs: Knobs
@@ -58,6 +58,18 @@ class Training:
     def results(self) -> Path:
         """What was measured."""
         return self.folder / MEASURED / "results.csv"
+
+    def refuse_another(self) -> None:
+        """Refuse a folder that holds a training of another recipe, before any work.
+
+        Raises:
+            CheckpointError: Names the first difference.
+        """
+        path = self.folder / CHECKPOINT
+        if path.exists():
+            found = checkpoints.read(path)
+            wanted = dataclasses.replace(found, recipe=self.recipe, corpora=self.audio)
+            refuse_another(found, wanted, path)
 
     def pretrain(self, source: Source, device: str) -> Path:
         """Train it, or go on; without training, write the weights that training starts from."""
@@ -112,4 +124,6 @@ def _is_done(config: RunConfig) -> bool:
     if not path.exists():
         return False
     done = json.loads(path.read_text())["config"]
-    return all(done[name] == list(getattr(config, name)) for name in ("task", "corpus"))
+    asked = {"task": list(config.task), "corpus": list(config.corpus), "limit": config.limit}
+    asked["train_frames"] = config.train_frames
+    return all(done[name] == value for name, value in asked.items())

@@ -65,7 +65,7 @@ def do_all(
     root: Path,
     console: Console,
 ) -> None:
-    """Train and measure everything that is not done yet, first things first.
+    """Train and measure everything that is not done yet, in the order given.
 
     Args:
         trainings: What to do.
@@ -93,7 +93,10 @@ def do_all(
                 done.result()
                 bar.update(shown, advance=1, description=running[done].folder.name)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # What runs is resumable, and nobody who stops a study wants to wait for it.
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
