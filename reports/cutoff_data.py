@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from probe_bench.errors import UserError
-from probe_bench.reports.tables import last_block
+from probe_bench.reports.layers import last_block
 
 __all__ = [
     "CUTOFFS",
@@ -25,6 +25,9 @@ CUTOFFS = {
 """Cutoffs by their name in the tables, as they are called in text."""
 
 TASKS = ("speaker", "phoneme")
+
+BASE, PATCHES, UNTRAINED = "JEPA", "MAE", "untrained"
+"""Groups of arms that every study has."""
 HALF_SPAN_LAW = "1 / (2 T)"
 
 

@@ -12,9 +12,12 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from probe_bench.reports.canvas import Entry, Sheet, line_style, name_beside, new_sheet, write_title
 from probe_bench.reports.cutoff_data import (
+    BASE,
     CUTOFFS,
     HALF_SPAN_LAW,
+    PATCHES,
     TASKS,
+    UNTRAINED,
     StudyTables,
     of_layer,
     read_study,
@@ -32,7 +35,6 @@ from probe_bench.reports.style import (
 
 __all__ = ["draw_study"]
 
-BASE, PATCHES, UNTRAINED = "JEPA", "MAE", "untrained"
 _LOOKS = {
     BASE: Look(colour=COLOURS[0], marker="o", width=1.2),
     PATCHES: Look(colour=COLOURS[1], marker="s", width=1.2, hollow=True),

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from probe_bench.reports.layers import last_block
 from probe_bench.reports.metrics import Score
 from probe_bench.reports.settings import setting_text
 from probe_bench.reports.tables import (
     ANALYSIS,
     SPEED,
     corpora,
-    last_block,
     layer_rows,
     logmel_rows,
     score_of,

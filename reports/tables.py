@@ -1,8 +1,7 @@
 """Result rows to what is shown: panels, curves and headlines. Pure functions of the rows."""
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,6 @@ __all__ = [
     "headlines",
     "join_comparisons",
     "join_runs",
-    "last_block",
     "layer_rows",
     "logmel_rows",
     "name_series",
@@ -57,7 +55,6 @@ GEOMETRY = "geometry"
 BEST = "best"
 DEGRADED = "test+"
 TWIN_PREFIX = "random:"
-BLOCK = re.compile(r"L(\d+)")
 WEIGHT = "layer_weight"
 SPEED = "support_hz"
 EMPHASIS = "emphasis_hz"
@@ -229,17 +226,6 @@ def layer_rows(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     mine = mine.sort_values("chosen", ascending=False, kind="stable").drop_duplicates("layer")
     mine = mine.sort_index(kind="stable").sort_values("depth", kind="stable")
     return mine.assign(place=_apart(mine["depth"].to_numpy(float)))
-
-
-def last_block(layers: Iterable[str]) -> str:
-    """Name the last block, or the last layer where none is called a block.
-
-    >>> last_block(["in", "L1", "L10", "L9", "out_norm"])
-    'L10'
-    """
-    names = [str(layer) for layer in layers]
-    blocks = [name for name in names if BLOCK.fullmatch(name)]
-    return max(blocks, key=lambda name: int(name[1:])) if blocks else names[-1]
 
 
 def _apart(depths: Float[np.ndarray, " layers"]) -> Float[np.ndarray, " layers"]:

@@ -145,30 +145,7 @@ class Recipe(Ranged):
                 self.teacher is not None and not self.stop_gradient,
                 "a teacher's outputs have no gradient to keep; set teacher to none as well",
             ),
-            (
-                self.reads_input and (self.views or self.teacher or self.projector) is not None,
-                'targets from the input have no views, teacher or projector; set these to "none"',
-            ),
-            (
-                self.reads_input and self.patch_pixels is None,
-                "a front end that learns could make its own targets constant; use MelPatchesShape",
-            ),
-            (
-                (self.objective == "cross_entropy") != bool(self.targets.codes),
-                "the objective cross_entropy and targets.codes go together; set both or neither",
-            ),
-            (
-                self.targets.codes > 0 and (self.views or self.projector) is not None,
-                "classes have no views and no projector; leave these out",
-            ),
-            (
-                self.reads_input and self.targets.top_k > 1,
-                f"targets.top_k is {self.targets.top_k}, and the input has no blocks; set it to 1",
-            ),
-            (
-                self.targets.codes == 1,
-                "targets.codes is 1; expected two classes or more, or 0 for none",
-            ),
+            *self._target_problems(),
             (
                 self.teacher is None and self.export == "teacher",
                 "there is no teacher to export; set export to student",
@@ -197,6 +174,35 @@ class Recipe(Ranged):
                 self.augment is not None
                 and self.augment.microphones not in {1, getattr(self.frontend, "microphones", 1)},
                 "the rooms have more microphones than the front end; change one of them",
+            ),
+        ]
+
+    def _target_problems(self) -> list[tuple[bool, str]]:
+        """The same of targets that are no outputs of an encoder."""
+        return [
+            (
+                self.reads_input and (self.views or self.teacher or self.projector) is not None,
+                'targets from the input have no views, teacher or projector; set these to "none"',
+            ),
+            (
+                self.reads_input and self.patch_pixels is None,
+                "a front end that learns could make its own targets constant; use MelPatchesShape",
+            ),
+            (
+                (self.objective == "cross_entropy") != bool(self.targets.codes),
+                "the objective cross_entropy and targets.codes go together; set both or neither",
+            ),
+            (
+                self.targets.codes > 0 and (self.views or self.projector) is not None,
+                "classes have no views and no projector; leave these out",
+            ),
+            (
+                self.reads_input and self.targets.top_k > 1,
+                f"targets.top_k is {self.targets.top_k}, and the input has no blocks; set it to 1",
+            ),
+            (
+                self.targets.codes == 1,
+                "targets.codes is 1; expected two classes or more, or 0 for none",
             ),
         ]
 

@@ -10,10 +10,10 @@ from torchaudio.functional import phase_vocoder
 
 from probe_bench.encoders.pretraining.data.tape import Tape
 from probe_bench.studies.cutoff.knobs import Audio
+from probe_bench.studies.cutoff.scales import RATE_HZ
 
 __all__ = ["at_tempo", "modulated_noise", "narrow", "slow", "training_audio"]
 
-_RATE_HZ = 16_000
 _N_FFT, _HOP = 512, 128
 _NARROW_HZ, _SLOW_HZ = 12.0, 3.0
 _BANDS = 16
@@ -75,7 +75,7 @@ def modulated_noise(
         seed: Of everything that is drawn.
     """
     rng = np.random.default_rng(seed)
-    length = round(_CLIP_S * _RATE_HZ)
+    length = round(_CLIP_S * RATE_HZ)
     clips = [_noise_clip(envelopes(length, rng), rng) for _ in range(n_clips)]
     return Tape(samples=np.concatenate(clips), lengths=np.full(n_clips, length))
 
@@ -84,7 +84,7 @@ def _noise_clip(log_envelope: np.ndarray, rng: np.random.Generator) -> np.ndarra
     bands, length = log_envelope.shape
     spectrum = np.fft.rfft(rng.standard_normal(length))
     edges_hz = np.geomspace(100, 7600, bands + 1)
-    hz = np.fft.rfftfreq(length, 1 / _RATE_HZ)
+    hz = np.fft.rfftfreq(length, 1 / RATE_HZ)
     inside = (hz >= edges_hz[:-1, None]) & (hz < edges_hz[1:, None])
     noise = np.fft.irfft(spectrum * inside, length)
     noise /= noise.std(1, keepdims=True)
@@ -98,7 +98,7 @@ def narrow(length: int, rng: np.random.Generator) -> np.ndarray:
 
     It can be predicted across any gap, though the law calls it fast.
     """
-    time_s = np.arange(length) / _RATE_HZ
+    time_s = np.arange(length) / RATE_HZ
     phase = rng.uniform(0, 2 * np.pi, (_BANDS, 1))
     envelope: np.ndarray = np.sqrt(2) * np.sin(2 * np.pi * _NARROW_HZ * time_s + phase)
     return envelope
@@ -107,10 +107,10 @@ def narrow(length: int, rng: np.random.Generator) -> np.ndarray:
 def slow(length: int, rng: np.random.Generator) -> np.ndarray:
     """Incoherent envelopes: noise below 3 Hz, slow, and hardly predictable across a second."""
     coarse_hz = 100
-    drawn = rng.standard_normal((_BANDS, length * coarse_hz // _RATE_HZ + 2))
+    drawn = rng.standard_normal((_BANDS, length * coarse_hz // RATE_HZ + 2))
     sos = signal.butter(4, _SLOW_HZ, fs=coarse_hz, output="sos")
     smooth = signal.sosfiltfilt(sos, drawn, axis=1)
-    place = np.arange(length) * coarse_hz / _RATE_HZ
+    place = np.arange(length) * coarse_hz / RATE_HZ
     rows = [np.interp(place, np.arange(smooth.shape[1]), row) for row in smooth]
     envelope = np.stack(rows)
     unit: np.ndarray = envelope / envelope.std(1, keepdims=True)

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from probe_bench.reports.cutoff_data import CUTOFFS
-from probe_bench.reports.tables import last_block
+from probe_bench.reports.layers import last_block
 from probe_bench.studies.cutoff.law import Line, Points, decide, fit_line
 from probe_bench.studies.cutoff.plans import BASE, PATCHES
 

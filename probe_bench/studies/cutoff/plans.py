@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from probe_bench.reports.cutoff_data import BASE, PATCHES, UNTRAINED
 from probe_bench.studies.cutoff.knobs import AUDIO, Knobs
 from probe_bench.studies.cutoff.scales import Scale
 
@@ -41,7 +42,6 @@ class Plan:
     turns_span: bool = False
 
 
-BASE, UNTRAINED, PATCHES = "JEPA", "untrained", "MAE"
 _BASE = Knobs()
 _UNTRAINED = Arm(name=UNTRAINED, group=UNTRAINED, knobs=Knobs(trained=False))
 

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from probe_bench.encoders.pretraining.data.tape import Tape
 from probe_bench.logmel import log_mel
+from probe_bench.studies.cutoff.scales import RATE_HZ
 
 __all__ = ["Curve", "Rivals", "compare_rivals", "predictability"]
 
-_RATE_HZ, _HOP, _WINDOW, _BANDS = 16_000, 200, 400, 64
-_HOP_S = _HOP / _RATE_HZ
+_HOP, _WINDOW, _BANDS = 200, 400, 64
+_HOP_S = _HOP / RATE_HZ
 _CONTEXT_S = 0.5
 _COMPONENTS = 12
 _GAPS = 12_000
@@ -79,7 +80,7 @@ def _components(tape: Tape) -> list[Float[Tensor, "frames components"]]:
         samples = torch.from_numpy(tape.samples[start:end].astype(np.float32) / 32767)
         if len(samples) >= _WINDOW:
             mel = log_mel(
-                samples[None], _RATE_HZ, bands=_BANDS, hop_samples=_HOP, window_samples=_WINDOW
+                samples[None], RATE_HZ, bands=_BANDS, hop_samples=_HOP, window_samples=_WINDOW
             )
             mels.append(mel[0].double())
     rows = torch.cat(mels)

@@ -15,13 +15,13 @@ from probe_bench.encoders.pretraining.pretrain import CHECKPOINT, TrainOptions, 
 from probe_bench.encoders.pretraining.recipe import Recipe
 from probe_bench.encoders.pretraining.resume import refuse_another
 from probe_bench.encoders.pretraining.trainer import Trainer
+from probe_bench.reports.cutoff_data import TASKS
 from probe_bench.run import run
 from probe_bench.studies.cutoff.knobs import Knobs
 from probe_bench.studies.cutoff.scales import Scale, recipe_of
 
 __all__ = ["MEASURED", "TASKS", "Training"]
 
-TASKS = ("speaker", "phoneme")
 MEASURED = "run"
 _MONITOR_ROWS = 50
 
