@@ -39,7 +39,7 @@ def cached(encoder: Encoder, looked: Survey, planned: Plan, device: str) -> tupl
     """Return the seconds of an extraction into an empty cache, and of reading every layer back."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        entry = extract(encoder, looked, planned, Cache(Path(folder)), device=device)
+        entry = extract([planned], looked, Cache(Path(folder)), device=device)[0]
         extracted = time.perf_counter()
         residency = Residency(torch.device(device), *default_budget(torch.device(device)))
         features = StoredFeatures(

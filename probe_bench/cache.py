@@ -27,7 +27,7 @@ from probe_bench.errors import UserError
 
 __all__ = ["Cache", "DType", "Entry", "Key", "default_root", "tensor_digest"]
 
-_SCHEMA = 1
+_SCHEMA = 2
 _SIGN = "names.json"
 DType = Literal["float16", "float32"]
 
@@ -171,10 +171,17 @@ class Cache:
             yield Entry(folder=path.parent, shards=shards)
 
     def prune(self, *, everything: bool, degraded: bool = False) -> int:
-        """Remove incomplete entries, those of degraded audio too, or all; return the bytes freed."""
+        """Remove entries that are incomplete or of another schema, and more; return the bytes freed.
+
+        Args:
+            everything: Remove all entries.
+            degraded: Remove those of degraded audio too.
+        """
         freed = 0
         for entry in list(self.entries()):
-            if everything or entry.missing() or (degraded and "degradation" in entry.describe()):
+            key = entry.describe()
+            stale = entry.missing() or key["schema"] != _SCHEMA
+            if everything or stale or (degraded and "degradation" in key):
                 freed += entry.n_bytes()
                 shutil.rmtree(entry.folder)
         return freed

@@ -57,10 +57,10 @@ class RunConfig:
     corpus: tuple[str, ...] = ()
     """Corpora: NAME for an embedded one, NAME=FOLDER for a known data set or any folder with a
     manifest.csv. Default: each task's own embedded corpus."""
-    degrade: tuple[str, ...] = ("none",)
-    """Read the probes, trained on clean audio, on degraded test audio as well: noise, noise-white,
-    noise-pink, reverb, channel, band, telephone, codec, codec-opus, codec-mulaw, modulations, all or
-    none."""
+    degrade: tuple[str, ...] = ("modulations",)
+    """Read the probes, trained on clean audio, on degraded test audio as well (see `list
+    degradations`): modulations (below which rate does a task live?), noise, noise-white, noise-pink,
+    reverb, channel, band, telephone, codec, codec-opus, codec-mulaw, all or none."""
     baselines: bool = True
     """Add log-mel at the same frame rate and the untrained twin of every encoder."""
     controls: bool = True

@@ -26,7 +26,7 @@ class DegradedTest:
     """The test clips of one task under one degradation.
 
     Attributes:
-        name: Names the survey among all of a run.
+        name: Names the survey among all of a run; tasks that test the same clips share it.
         job: The task.
         clips: The test clips of any fold, as the job numbers them.
         survey: Those clips, degraded.
@@ -40,7 +40,7 @@ class DegradedTest:
     degradation: Degradation
 
     @property
-    def has_frames(self) -> bool:
+    def needs_frames(self) -> bool:
         """Say whether the task reads single frames."""
         return reads_frames(self.job.task)
 
@@ -51,8 +51,8 @@ class DegradedTest:
 
 def degraded_tests(
     kinds: Sequence[Kind], jobs: Sequence[Job], surveys: Mapping[str, Survey], seed: int
-) -> dict[str, DegradedTest]:
-    """List the test clips of every task under every kind and severity, by the name of the survey.
+) -> list[DegradedTest]:
+    """List the test clips of every task under every kind and severity.
 
     A fold's test clips may be another's training clips: they are degraded for its test alone.
     """
@@ -60,13 +60,12 @@ def degraded_tests(
     if any(kind.uses_spectrum for kind in kinds):
         for name in dict.fromkeys(job.corpus.name for job in jobs):
             spectra[name] = long_term_spectrum([clip.path for clip in surveys[name].corpus])
-    found = [
+    return [
         _degraded(job, kind, severity, surveys[job.corpus.name], seed, spectra)
         for job in jobs
         for kind in kinds
         for severity in kind.severities
     ]
-    return {each.name: each for each in found}
 
 
 def _degraded(
@@ -81,11 +80,12 @@ def _degraded(
     spectrum = spectra[job.corpus.name] if kind.uses_spectrum else None
     degradation = Degradation(kind=kind, severity=severity, seed=seed, spectrum=spectrum)
     label = f"{job.corpus.name}+{kind.name}"
+    part = looked.part([job.clips[clip] for clip in clips], label, degradation)
     return DegradedTest(
-        name=f"{label} for {job.task.name} at {degradation.setting}",
+        name=f"{label} at {degradation.setting}, clips {part.digest}",
         job=job,
         clips=tuple(clips),
-        survey=looked.part([job.clips[clip] for clip in clips], label, degradation),
+        survey=part,
         degradation=degradation,
     )
 

@@ -1,13 +1,14 @@
-"""Fill a cache entry: every clip once, every layer out of one forward pass.
+"""Fill cache entries: every clip is heard once, by all encoders, every layer out of one forward pass.
 
 Clips are ordered by length and cut into shards of a few minutes. What is in a shard depends on the
-encoder and the corpus alone, so a stopped extraction goes on with the first missing shard and the
-features are the same as if it had never stopped.
+corpus alone, so a stopped extraction goes on with the first missing shard and the features are the
+same as if it had never stopped.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probe_bench.audio import read, resample, resampled_length
+from probe_bench.audio import read, resample
 from probe_bench.cache import Cache, DType, Entry, Key
 from probe_bench.corpus import Clip
 from probe_bench.degradations import Degradation
@@ -31,18 +32,22 @@ _SHARD_S = 120.0  # audio lost at most when a run is killed
 _BATCH_S = 32.0  # audio encoded at once: bounds memory whatever the clips' lengths
 _MAX_FLOAT16 = 65504.0
 
+Waveforms = Mapping[int, Float[Tensor, " _"]]  # one clip, by sample rate
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What an extraction will do.
+    """What an extraction will do for one encoder.
 
     Attributes:
+        encoder: Gives the features.
         key: Key of the cache entry.
-        shards: Clip indices of each shard.
+        shards: Clip indices of each shard, the same for every encoder.
         audio_s: Seconds of audio in each shard.
         n_bytes: Size of the complete entry.
     """
 
+    encoder: Encoder
     key: Key
     shards: tuple[tuple[int, ...], ...]
     audio_s: tuple[float, ...]
@@ -51,13 +56,13 @@ class Plan:
 
 def plan(encoder: Encoder, survey: Survey, *, frames: bool, dtype: DType) -> Plan:
     """Lay out the shards of one encoder on one corpus, and what they will weigh."""
-    rate_hz = encoder.sample_rate_hz
-    lengths = [resampled_length(n, at_hz, rate_hz) for n, at_hz in survey.n_samples]
-    shards = _shards(lengths, _SHARD_S * rate_hz)
-    total_s = sum(lengths) / rate_hz
-    pooled_bytes = sum(8 * layer.dim for layer in encoder.layers) * len(lengths)
-    frame_bytes = sum(float(layer.frame_rate_hz) * layer.dim for layer in encoder.layers) * total_s
+    lengths_s = [n / at_hz for n, at_hz in survey.n_samples]
+    shards = _shards(lengths_s)
+    pooled_bytes = sum(8 * layer.dim for layer in encoder.layers) * len(lengths_s)
+    frames_hz = sum(float(layer.frame_rate_hz) * layer.dim for layer in encoder.layers)
+    frame_bytes = frames_hz * sum(lengths_s) * (2 if dtype == "float16" else 4)
     return Plan(
+        encoder=encoder,
         key=Key(
             encoder=encoder.fingerprint,
             corpus=survey.digest,
@@ -68,45 +73,53 @@ def plan(encoder: Encoder, survey: Survey, *, frames: bool, dtype: DType) -> Pla
             degradation=survey.degradation.canonical() if survey.degradation else "",
         ),
         shards=shards,
-        audio_s=tuple(sum(lengths[i] for i in shard) / rate_hz for shard in shards),
-        n_bytes=int(pooled_bytes + frames * frame_bytes * (2 if dtype == "float16" else 4)),
+        audio_s=tuple(sum(lengths_s[i] for i in shard) for shard in shards),
+        n_bytes=int(pooled_bytes + frames * frame_bytes),
     )
 
 
 def extract(
-    encoder: Encoder,
+    plans: Sequence[Plan],
     survey: Survey,
-    plan: Plan,
     cache: Cache,
     *,
     device: str,
     advance: Callable[[float], object] = lambda _: None,
-) -> Entry:
-    """Compute the shards that are missing and return the complete entry.
+    timed: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext(),
+) -> list[Entry]:
+    """Compute the shards that are missing and return the complete entries.
+
+    A clip is decoded, and degraded, once for all encoders that miss its shard.
 
     Args:
-        encoder: Moved to `device`.
+        plans: As `plan` made them of this survey, one an encoder; encoders are moved to `device`.
         survey: The corpus.
-        plan: As `plan` made it.
-        cache: Where the entry lives.
-        device: Where the encoder runs.
-        advance: Called with the seconds of audio done, for a progress bar.
+        cache: Where the entries live.
+        device: Where the encoders run.
+        advance: Called with the seconds of audio that an encoder is done with, for a progress bar.
+        timed: Given an encoder's name, times what is done for it alone.
     """
-    entry = cache.entry(plan.key)
-    entry.sign(encoder=encoder.name, corpus=survey.corpus.name)
-    missing = entry.missing()
-    advance(sum(plan.audio_s[shard] for shard in range(entry.shards) if shard not in missing))
-    if not missing:
-        return entry
-    encoder = encoder.to(device)
+    entries = [cache.entry(each.key) for each in plans]
+    waiting: dict[int, list[tuple[Plan, Entry]]] = defaultdict(list)
+    for each, entry in zip(plans, entries, strict=True):
+        entry.sign(encoder=each.encoder.name, corpus=survey.corpus.name)
+        missing = entry.missing()
+        for shard in missing:
+            waiting[shard].append((each, entry))
+        advance(sum(s for shard, s in enumerate(each.audio_s) if shard not in missing))
     clips = survey.corpus.clips
-    heard = partial(_heard, degradation=survey.degradation, sample_rate_hz=encoder.sample_rate_hz)
+    rates_hz = sorted({each.encoder.sample_rate_hz for each in plans})
+    heard = partial(_heard, degradation=survey.degradation, rates_hz=rates_hz)
+    order = sorted(waiting)
     with ThreadPoolExecutor(4) as pool:
-        wanted = ([clips[i] for i in plan.shards[shard]] for shard in missing)
-        for shard, waveforms in zip(missing, _decoded(pool, wanted, heard), strict=True):
-            entry.write(shard, _tensors(encoder, waveforms, plan.key, device))
-            advance(plan.audio_s[shard])
-    return entry
+        wanted = ([clips[i] for i in plans[0].shards[shard]] for shard in order)
+        for shard, waveforms in zip(order, _decoded(pool, wanted, heard), strict=True):
+            for each, entry in waiting[shard]:
+                with timed(each.encoder.name):
+                    own = [clip[each.encoder.sample_rate_hz] for clip in waveforms]
+                    entry.write(shard, _tensors(each.encoder.to(device), own, each.key, device))
+                advance(each.audio_s[shard])
+    return entries
 
 
 def encode_clips(
@@ -153,35 +166,33 @@ def _stitch(
     ]
 
 
-def _shards(lengths: Sequence[int], most: float) -> tuple[tuple[int, ...], ...]:
-    """Cut clips, in order of length, into runs of at most `most` samples."""
+def _shards(lengths_s: Sequence[float]) -> tuple[tuple[int, ...], ...]:
+    """Cut clips, in order of length, into runs of at most `_SHARD_S`."""
     shards: list[list[int]] = []
-    room = 0.0
-    for clip in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if not shards or lengths[clip] > room:
+    room_s = 0.0
+    for clip in sorted(range(len(lengths_s)), key=lambda i: (lengths_s[i], i)):
+        if not shards or lengths_s[clip] > room_s:
             shards.append([])
-            room = most
+            room_s = _SHARD_S
         shards[-1].append(clip)
-        room -= lengths[clip]
+        room_s -= lengths_s[clip]
     return tuple(tuple(shard) for shard in shards)
 
 
-def _heard(
-    clip: Clip, *, degradation: Degradation | None, sample_rate_hz: int
-) -> Float[Tensor, " samples"]:
+def _heard(clip: Clip, *, degradation: Degradation | None, rates_hz: Sequence[int]) -> Waveforms:
     """Decode a clip, degrade it at its own rate, and resample: all encoders hear the same."""
-    samples, rate_hz = read(clip.path)
+    samples, at_hz = read(clip.path)
     if degradation is not None:
-        samples = degradation.apply(samples, rate_hz, clip.id)
-    return resample(torch.from_numpy(samples), rate_hz, sample_rate_hz)
+        samples = degradation.apply(samples, at_hz, clip.id)
+    return {rate_hz: resample(torch.from_numpy(samples), at_hz, rate_hz) for rate_hz in rates_hz}
 
 
 def _decoded(
-    pool: ThreadPoolExecutor, shards: Iterable[list[Clip]], heard: Callable[[Clip], Tensor]
-) -> Iterator[list[Tensor]]:
-    """Decode one shard ahead of the encoder."""
+    pool: ThreadPoolExecutor, shards: Iterable[list[Clip]], heard: Callable[[Clip], Waveforms]
+) -> Iterator[list[Waveforms]]:
+    """Decode one shard ahead of the encoders."""
 
-    def submit(clips: list[Clip]) -> list[Callable[[], Tensor]]:
+    def submit(clips: list[Clip]) -> list[Callable[[], Waveforms]]:
         return [pool.submit(heard, clip).result for clip in clips]
 
     shards = iter(shards)

@@ -1,6 +1,8 @@
 """Get the features of every encoder on every corpus: from the cache, or by extraction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +11,7 @@ from rich.console import Console
 
 from probe_bench import screen
 from probe_bench.budget import Cost, degrading_slowness, encoding_speed, total
-from probe_bench.cache import Cache, DType, Entry
+from probe_bench.cache import Cache, DType
 from probe_bench.config import Device
 from probe_bench.corpus import Corpus
 from probe_bench.encoder import Encoder
@@ -17,7 +19,7 @@ from probe_bench.errors import UserError
 from probe_bench.exported import ExportedFeatures
 from probe_bench.extract import Plan, extract, plan
 from probe_bench.features import Features
-from probe_bench.ledger import Ledger
+from probe_bench.ledger import Ledger, Stage
 from probe_bench.lineup import Contestant
 from probe_bench.residency import Residency, default_budget
 from probe_bench.stored import StoredFeatures
@@ -94,11 +96,18 @@ class Workshop:
         self,
         contestants: Sequence[Contestant],
         surveys: Mapping[str, Survey],
-        needs_frames: Callable[[str], bool],
+        need_frames: Collection[str],
     ) -> dict[tuple[str, str], Features]:
-        """Return features by (encoder, name of the survey); print the cost, then extract what is missing.
+        """Print the cost and extract what is missing.
 
-        Degraded audio needs an encoder: folders of features have no entry for it.
+        Args:
+            contestants: Every encoder.
+            surveys: Corpora, clean or degraded, by name.
+            need_frames: Names of those of which single frames are read.
+
+        Returns:
+            Features by encoder and survey. Degraded audio needs an encoder: folders of features have
+            no entry for it.
         """
         # Folders first: a fault there should not wait for hours of encoding.
         features: dict[tuple[str, str], Features] = {
@@ -109,23 +118,21 @@ class Workshop:
         }
         plans = {
             (contestant.name, name): self._plan(
-                contestant.encoder, looked, frames=needs_frames(name)
+                contestant.encoder, looked, frames=name in need_frames
             )
             for contestant in contestants
             for name, looked in surveys.items()
             if contestant.encoder
         }
-        costs = total(self._costs(contestants, surveys, plans))
+        costs = total(self._costs(surveys, plans))
         self.console.print(screen.costs(costs, str(self.cache.root)))
         residency = Residency(self.device, *default_budget(self.device))
-        named = {contestant.name: contestant for contestant in contestants}
-        asked: dict[tuple[str, str], dict[str, tuple[Survey, Plan]]] = {}
-        for (encoder, corpus), planned in plans.items():
-            label = surveys[corpus].corpus.name
-            asked.setdefault((encoder, label), {})[corpus] = (surveys[corpus], planned)
-        for (encoder, label), wanted in asked.items():
-            stored = self._stored(named[encoder], label, wanted, residency)
-            features |= {(encoder, corpus): found for corpus, found in stored.items()}
+        labels: dict[str, dict[str, dict[str, Plan]]] = {}
+        for (encoder, name), planned in plans.items():
+            asked = labels.setdefault(surveys[name].corpus.name, {})
+            asked.setdefault(name, {})[encoder] = planned
+        for label, asked in labels.items():
+            features |= self._stored(label, asked, surveys, residency)
         return features
 
     def _plan(self, encoder: Encoder, looked: Survey, *, frames: bool) -> Plan:
@@ -136,35 +143,32 @@ class Workshop:
         return plan(encoder, looked, frames=False, dtype=self.dtype)
 
     def _costs(
-        self,
-        contestants: Sequence[Contestant],
-        surveys: Mapping[str, Survey],
-        plans: Mapping[tuple[str, str], Plan],
+        self, surveys: Mapping[str, Survey], plans: Mapping[tuple[str, str], Plan]
     ) -> list[Cost]:
-        """Measure the speed of every encoder that has work to do, and of every degradation."""
-        items = []
-        slowness = {
-            name: degrading_slowness(looked.degradation) for name, looked in surveys.items()
-        }
-        for contestant in contestants:
-            own = {corpus: p for (name, corpus), p in plans.items() if name == contestant.name}
-            missing = {corpus: self._missing_s(p) for corpus, p in own.items()}
-            speed = 1.0
-            if contestant.encoder and any(missing.values()):
-                speed = encoding_speed(contestant.encoder, str(self.device))
-            items += [
-                Cost(
-                    encoder=contestant.name,
-                    corpus=surveys[corpus].corpus.name,
-                    clips=sum(len(shard) for shard in p.shards),
-                    audio_s=sum(p.audio_s),
-                    missing_s=missing[corpus],
-                    seconds=missing[corpus] * (1 / speed + slowness[corpus]),
-                    n_bytes=p.n_bytes,
-                )
-                for corpus, p in own.items()
-            ]
-        return items
+        """Measure the speed of every encoder that has work to do, and of every degradation.
+
+        A clip is degraded once: its time is shared between the encoders that will hear it.
+        """
+        missing_s = {where: self._missing_s(planned) for where, planned in plans.items()}
+        waiting = Counter(name for (_, name), s in missing_s.items() if s)
+        slowness = {name: degrading_slowness(surveys[name].degradation) for name in waiting}
+        busy = {encoder: plans[encoder, name] for (encoder, name), s in missing_s.items() if s}
+        speeds = {name: encoding_speed(p.encoder, str(self.device)) for name, p in busy.items()}
+        return [
+            Cost(
+                encoder=encoder,
+                corpus=surveys[name].corpus.name,
+                clips=sum(len(shard) for shard in planned.shards),
+                audio_s=sum(planned.audio_s),
+                missing_s=missing_s[encoder, name],
+                seconds=missing_s[encoder, name]
+                * (1 / speeds[encoder] + slowness[name] / waiting[name])
+                if missing_s[encoder, name]
+                else 0.0,
+                n_bytes=planned.n_bytes,
+            )
+            for (encoder, name), planned in plans.items()
+        ]
 
     def _missing_s(self, planned: Plan) -> float:
         """Return the seconds of audio whose shards are not in the cache yet."""
@@ -172,41 +176,52 @@ class Workshop:
 
     def _stored(
         self,
-        contestant: Contestant,
         label: str,
-        asked: Mapping[str, tuple[Survey, Plan]],
+        asked: Mapping[str, Mapping[str, Plan]],
+        surveys: Mapping[str, Survey],
         residency: Residency,
-    ) -> dict[str, StoredFeatures]:
-        """Complete the cache entries that go by one label, with progress, and open them."""
-        assert contestant.encoder
-        entries: dict[str, Entry] = {}
-        with (
-            self.ledger.time("extract", encoder=contestant.name, corpus=label) as stage,
-            screen.progress(self.console, counted=False) as bar,
-        ):
-            seconds = sum(sum(planned.audio_s) for _, planned in asked.values())
-            job = bar.add_task(f"encode {label} by {contestant.name}", total=seconds)
-            for name, (looked, planned) in asked.items():
-                entries[name] = extract(
-                    contestant.encoder,
-                    looked,
-                    planned,
+    ) -> dict[tuple[str, str], Features]:
+        """Complete the cache entries that go by one label, with progress, and open them.
+
+        Args:
+            label: Corpus, and kind of degradation if any: its severities go by one label.
+            asked: Plans by survey and encoder.
+            surveys: By name.
+            residency: Keeps what is read near the device.
+        """
+        found: dict[tuple[str, str], Features] = {}
+        with screen.progress(self.console, counted=False) as bar:
+            seconds = sum(sum(p.audio_s) for plans in asked.values() for p in plans.values())
+            job = bar.add_task(f"encode {label}", total=seconds)
+
+            @contextmanager
+            def timed(encoder: str) -> Iterator[Stage]:
+                bar.update(job, description=f"encode {label} by {encoder}")
+                with self.ledger.time("extract", encoder=encoder, corpus=label) as stage:
+                    yield stage
+
+            for name, plans in asked.items():
+                entries = extract(
+                    list(plans.values()),
+                    surveys[name],
                     self.cache,
                     device=str(self.device),
                     advance=partial(bar.advance, job),
+                    timed=timed,
                 )
-            bar.update(job, completed=seconds)  # parts add up to within rounding
-            stage.bytes = sum(entry.n_bytes() for entry in entries.values())
-        return {
-            name: StoredFeatures(
-                encoder=contestant.name,
-                layers=contestant.layers,
-                entry=entry,
-                shards=asked[name][1].shards,
-                residency=residency,
-            )
-            for name, entry in entries.items()
-        }
+                for (encoder, planned), entry in zip(plans.items(), entries, strict=True):
+                    with self.ledger.time("extract", encoder=encoder, corpus=label) as stage:
+                        stage.bytes = entry.n_bytes()
+                    found[encoder, name] = StoredFeatures(
+                        encoder=encoder,
+                        layers=planned.encoder.layers,
+                        entry=entry,
+                        shards=planned.shards,
+                        residency=residency,
+                    )
+            # Parts add up to within rounding.
+            bar.update(job, completed=seconds, description=f"encode {label}")
+        return found
 
     def _exported(self, contestant: Contestant, looked: Survey) -> ExportedFeatures:
         """Open a folder of features that something else computed."""

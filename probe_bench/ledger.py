@@ -3,14 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 __all__ = ["Ledger", "Stage"]
 
 
 @dataclass(kw_only=True)
 class Stage:
-    """One timed piece of work."""
+    """One kind of work; what goes by the same names adds up."""
 
     stage: str
     encoder: str = ""
@@ -22,9 +22,9 @@ class Stage:
 
 @dataclass
 class Ledger:
-    """All stages of a run in the order they ended; some were done side by side."""
+    """All stages of a run in the order they first ended; some were done side by side."""
 
-    stages: list[Stage] = field(default_factory=list)
+    _stages: dict[tuple[str, str, str, str], Stage] = field(default_factory=dict)
     began: float = field(default_factory=time.perf_counter)
 
     @contextmanager
@@ -32,13 +32,15 @@ class Ledger:
         self, stage: str, *, encoder: str = "", corpus: str = "", task: str = ""
     ) -> Iterator[Stage]:
         """Time a block; set `bytes` on what it yields if the block writes or reads any."""
-        entry = Stage(stage=stage, encoder=encoder, corpus=corpus, task=task)
+        piece = Stage(stage=stage, encoder=encoder, corpus=corpus, task=task)
         start = time.perf_counter()
-        yield entry
-        entry.seconds = time.perf_counter() - start
-        self.stages.append(entry)
+        yield piece
+        taken_s = time.perf_counter() - start
+        total = self._stages.setdefault((stage, encoder, corpus, task), replace(piece, bytes=0))
+        total.seconds += taken_s
+        total.bytes += piece.bytes
 
     def record(self) -> dict[str, object]:
         """Return the stages and the seconds since the ledger was opened, ready for JSON."""
         total = time.perf_counter() - self.began
-        return {"total": total, "stages": [asdict(stage) for stage in self.stages]}
+        return {"total": total, "stages": [asdict(stage) for stage in self._stages.values()]}

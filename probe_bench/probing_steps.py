@@ -33,6 +33,7 @@ class StepProbes:
                 task=config.probe_task,
                 analysis=("none",),
                 diagnostic=("none",),
+                degrade=("none",),
                 baselines=False,
                 seed=config.seed,
                 device=config.device,

@@ -83,17 +83,16 @@ def run(config: RunConfig, console: Console) -> Path:
     tests_under = degraded_tests(kinds, found.jobs, found.surveys, config.seed)
     features = shop.gather(
         found.contestants,
-        found.surveys | {name: test.survey for name, test in tests_under.items()},
-        lambda name: (
-            tests_under[name].has_frames if name in tests_under else found.agenda.needs_frames(name)
-        ),
+        found.surveys | {test.name: test.survey for test in tests_under},
+        {name for name in found.surveys if found.agenda.needs_frames(name)}
+        | {test.name for test in tests_under if test.needs_frames},
     )
     run_id = digest(config, found.contestants, found.surveys)
     stamp = Stamp(run_id=run_id, seed=config.seed)
     out, agenda = _fresh(config.out), found.agenda
     notes: dict[str, None] = {}  # a set that keeps its order
     probing = Probing(
-        contestants=found.contestants, features=features, tests_under=tests_under.values(),
+        contestants=found.contestants, features=features, tests_under=tests_under,
         diagnostics=agenda.diagnostics, config=probes, stamp=stamp, shop=shop, out=out, notes=notes,
     )  # fmt: skip
     replication = Replication(

@@ -122,6 +122,7 @@ def _sheets(
         "geometry": geometry_curves(table, "geometry_by_layer"),
         "likeness": likeness(table, "cka_between_layers"),
         "timescale": half_rate_curves(table, "half_rate_by_layer"),
+        "smoothing": degradation_curves(table, "score_by_modulation_cutoff", modulations=True),
         "robustness": degradation_curves(table, "score_by_severity"),
     }
     return {role: sheet for role, sheet in drawn.items() if sheet is not None}

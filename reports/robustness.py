@@ -1,4 +1,8 @@
-"""Scores of clean probes on degraded audio: curves over severity, and the areas under them."""
+"""Scores of clean probes on degraded audio: curves over severity, and the areas under them.
+
+Low-passed modulations are degraded audio too, but say how fast a task is and not how robust it is read:
+their curves are drawn apart and their areas are not told.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +46,7 @@ AXES = {
     "bitrate_kbps": "bit rate (kbit/s)",
     "mod_cutoff_hz": "modulation cutoff (Hz)",
 }
+_MODULATIONS = "modulations"
 _FIRST = 1.5  # place of the mildest severity; clean audio stands at 0
 
 
@@ -63,14 +68,22 @@ class RobustnessGroup:
     clean: Sequence[str]
 
 
-def degradation_curves(table: pd.DataFrame, name: str) -> Sheet | None:
+def degradation_curves(
+    table: pd.DataFrame, name: str, *, modulations: bool = False
+) -> Sheet | None:
     """Draw score against severity, one panel a task, corpus and kind; None if there is nothing.
 
     Args:
         table: Rows with display names.
         name: File name of the sheet.
+        modulations: Of low-passed modulations, otherwise of all other kinds.
     """
-    drawn = [(panel, kind) for panel in headline_panels(table) for kind in _kinds(panel.of(table))]
+    drawn = [
+        (panel, kind)
+        for panel in headline_panels(table)
+        for kind in _kinds(panel.of(table))
+        if (kind == _MODULATIONS) == modulations
+    ]
     if not drawn:
         return None
     sheet = new_sheet(name, len(drawn), legend_entries(table))
@@ -89,6 +102,8 @@ def robustness_groups(
     for panel in headline_panels(table):
         rows = panel.of(table)
         for kind in _kinds(rows):
+            if kind == _MODULATIONS:
+                continue
             shares = headline_groups(_summary(table, panel, kind, "share"), tests)
             by_name = {line.name: line for group in shares for line in group.lines}
             found += [

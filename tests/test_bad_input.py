@@ -61,7 +61,16 @@ def refused(clean_cache: Path, capsys: pytest.CaptureFixture[str]) -> Callable[.
 
 
 def speaker_run(corpus: Path, out: Path, *more: object) -> list[object]:
-    what = ["--task", "speaker", "--analysis", "none", "--encoder", "logmel:50"]
+    what = [
+        "--task",
+        "speaker",
+        "--analysis",
+        "none",
+        "--degrade",
+        "none",
+        "--encoder",
+        "logmel:50",
+    ]
     return ["run", *what, "--corpus", f"mine={corpus}", "--out", out, *more]
 
 
@@ -151,7 +160,16 @@ def test_a_class_that_training_lacks_is_left_out_and_said(
         table["split"] = ["train"] * 30 + ["valid"] * 15 + ["test"] * 15
         table["emotion"] = [("calm", "glad")[i % 2] for i in range(59)] + ["unheard-of"]
 
-    what = ["--task", "emotion", "--analysis", "none", "--encoder", "logmel:50"]
+    what = [
+        "--task",
+        "emotion",
+        "--analysis",
+        "none",
+        "--degrade",
+        "none",
+        "--encoder",
+        "logmel:50",
+    ]
     with pytest.raises(SystemExit) as done:
         main(["run", *what, "--corpus", f"mine={folder(spoil)}", "--out", str(tmp_path / "out")])
     assert done.value.code == 0

@@ -54,7 +54,7 @@ def open_features(
     return StoredFeatures(
         encoder="toy",
         layers=encoder.layers,
-        entry=extract(encoder, looked, planned, cache, device="cpu"),
+        entry=extract([planned], looked, cache, device="cpu")[0],
         shards=planned.shards,
         residency=Residency(torch.device("cpu"), 1 << 30),
     )
@@ -77,7 +77,7 @@ def test_only_test_clips_are_ever_degraded(
     cache = Cache(tmp_path / "cache")
     clean = open_features(toy_encoder, looked, cache)
     assert seen == []
-    for test in asked.values():
+    for test in asked:
         features = test.numbered(open_features(toy_encoder, test.survey, cache))
         pooled = features.pooled(1)
         assert torch.isnan(pooled[[0, 1, 2, 3, 6, 7]]).all()
@@ -103,8 +103,8 @@ def test_features_are_those_of_the_degraded_waveform(
 ) -> None:
     job = job_of(looked.corpus, [([0], [1], [5, 3]), ([0], [1], [2])])
     asked = degraded_tests(named_kinds(["reverb"]), [job], {"noise": looked}, seed=4)
-    assert [test.clips for test in asked.values()] == [(2, 3, 5)] * 4
-    test = list(asked.values())[2]
+    assert [test.clips for test in asked] == [(2, 3, 5)] * 4
+    test = asked[2]
     features = test.numbered(open_features(toy_encoder, test.survey, Cache(tmp_path)))
     degradation = Degradation(kind=KINDS["reverb"], severity=0.6, seed=4)
     for clip in (2, 3, 5):
@@ -121,7 +121,7 @@ def test_stopped_extraction_goes_on_and_every_setting_has_its_own_entry(
     cache = Cache(tmp_path / "cache")
     job = job_of(looked.corpus, [([0], [1], [2, 6, 7])])
     asked = degraded_tests(named_kinds(["noise-white"]), [job], {"noise": looked}, seed=0)
-    mild, *_, severe = asked.values()
+    mild, *_, severe = asked
     planned = plan(toy_encoder, mild.survey, frames=True, dtype="float16")
     assert len(planned.shards) > 1
 
@@ -130,24 +130,33 @@ def test_stopped_extraction_goes_on_and_every_setting_has_its_own_entry(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        extract(toy_encoder, mild.survey, planned, cache, device="cpu", advance=stop)
+        extract([planned], mild.survey, cache, device="cpu", advance=stop)
     entry = cache.entry(planned.key)
     assert len(entry.missing()) == entry.shards - 1
     kept = entry.shard_path(0).read_bytes()
-    extract(toy_encoder, mild.survey, planned, cache, device="cpu")
+    extract([planned], mild.survey, cache, device="cpu")
     assert entry.missing() == []
-    fresh = extract(toy_encoder, mild.survey, planned, Cache(tmp_path / "other"), device="cpu")
+    (fresh,) = extract([planned], mild.survey, Cache(tmp_path / "other"), device="cpu")
     assert kept == fresh.shard_path(0).read_bytes()
     assert fresh.shard_path(1).read_bytes() == entry.shard_path(1).read_bytes()
     calls = toy_encoder.calls
-    extract(toy_encoder, mild.survey, planned, cache, device="cpu")
+    extract([planned], mild.survey, cache, device="cpu")
     assert toy_encoder.calls == calls
     again = degraded_tests(named_kinds(["noise-white"]), [job], {"noise": looked}, seed=1)
-    surveys = [mild.survey, severe.survey, next(iter(again.values())).survey, looked]
+    surveys = [mild.survey, severe.survey, again[0].survey, looked]
     keys = [plan(toy_encoder, each, frames=True, dtype="float16").key for each in surveys]
     assert len({key.digest() for key in keys}) == 4
     assert json.loads(entry.describe()["degradation"])["snr_db"] == 20
     assert "degradation" not in json.loads(keys[-1].canonical())
+
+
+def test_tasks_that_test_the_same_clips_share_their_degraded_audio(looked: Survey) -> None:
+    same, other = [([0, 1, 6], [2], [5, 4])], [([0, 1, 6], [2], [5, 3])]
+    jobs = [job_of(looked.corpus, folds) for folds in (same, same, other)]
+    asked = degraded_tests(named_kinds(["telephone"]), jobs, {"noise": looked}, seed=0)
+    assert [test.job for test in asked] == jobs
+    names = [test.name for test in asked]
+    assert names[0] == names[1] != names[2]
 
 
 class MadeFeatures:

@@ -32,7 +32,7 @@ def corpus(make_corpus: Callable[..., Corpus]) -> Corpus:
 def features(corpus: Corpus, toy_encoder: ToyEncoder, tmp_path: Path) -> StoredFeatures:
     looked = survey(corpus, skip_bad=False)
     planned = plan(toy_encoder, looked, frames=True, dtype="float32")
-    entry = extract(toy_encoder, looked, planned, Cache(tmp_path / "cache"), device="cpu")
+    entry = extract([planned], looked, Cache(tmp_path / "cache"), device="cpu")[0]
     residency = Residency(CPU, 1 << 30)
     return StoredFeatures(
         encoder="toy",

@@ -1,12 +1,14 @@
 """Extraction: what is cached is what a plain forward loop gives, however it was interrupted."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from probe_bench.audio import load
+from probe_bench.audio import load, read
 from probe_bench.cache import Cache, Entry
 from probe_bench.corpus import Corpus
 from probe_bench.errors import UserError
@@ -46,9 +48,7 @@ def test_frames_and_statistics_are_those_of_a_forward_loop(
 ) -> None:
     planned = plan(toy_encoder, looked, frames=True, dtype="float32")
     assert len(planned.shards) > 1
-    features = stored(
-        toy_encoder, extract(toy_encoder, looked, planned, cache, device="cpu"), planned
-    )
+    features = stored(toy_encoder, extract([planned], looked, cache, device="cpu")[0], planned)
     for i, clip in enumerate(looked.corpus):
         whole = toy_encoder.encode(load(clip.path, 16000)[None])
         for layer, expected in enumerate(whole):
@@ -77,23 +77,67 @@ def test_stopped_extraction_goes_on_and_gives_the_same_bytes(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        extract(toy_encoder, looked, planned, cache, device="cpu", advance=stop)
+        extract([planned], looked, cache, device="cpu", advance=stop)
     entry = cache.entry(planned.key)
     assert 0 < len(entry.missing()) < entry.shards
     before = toy_encoder.calls
-    resumed = extract(toy_encoder, looked, planned, cache, device="cpu")
+    (resumed,) = extract([planned], looked, cache, device="cpu")
     assert toy_encoder.calls > before
-    fresh = extract(toy_encoder, looked, planned, Cache(tmp_path / "other"), device="cpu")
+    (fresh,) = extract([planned], looked, Cache(tmp_path / "other"), device="cpu")
     for shard in range(entry.shards):
         assert resumed.shard_path(shard).read_bytes() == fresh.shard_path(shard).read_bytes()
     calls = toy_encoder.calls
-    extract(toy_encoder, looked, planned, cache, device="cpu")
+    extract([planned], looked, cache, device="cpu")
     assert toy_encoder.calls == calls
+
+
+class SlowerToy(ToyEncoder):
+    """Another encoder, at half the sample rate."""
+
+    name, fingerprint, sample_rate_hz, min_samples = "slower", "toy-8k", 8000, 1280
+    window_samples = 32000
+
+
+def test_a_clip_is_heard_once_by_all_encoders_that_miss_it(
+    looked: Survey, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+
+    def counted(path: Path) -> tuple[np.ndarray, int]:
+        decoded.append(path)
+        return read(path)
+
+    monkeypatch.setattr("probe_bench.extract.read", counted)
+    encoders = [ToyEncoder(), SlowerToy()]
+    plans = [plan(each, looked, frames=True, dtype="float32") for each in encoders]
+    assert plans[0].shards == plans[1].shards
+    entries = extract(plans, looked, cache, device="cpu")
+    assert sorted(decoded) == sorted(clip.path for clip in looked.corpus)
+    alone = Cache(tmp_path / "alone")
+    for each, entry in zip(plans, entries, strict=True):
+        (own,) = extract([each], looked, alone, device="cpu")
+        for shard in range(own.shards):
+            assert own.shard_path(shard).read_bytes() == entry.shard_path(shard).read_bytes()
+
+    # One encoder lacks the second shard: nothing else is decoded, nothing of the other is touched.
+    decoded.clear()
+    entries[0].shard_path(1).unlink()
+    done_s: list[float] = []
+    names: list[str] = []
+
+    def timed(name: str) -> AbstractContextManager[None]:
+        names.append(name)
+        return nullcontext()
+
+    extract(plans, looked, cache, device="cpu", advance=done_s.append, timed=timed)
+    assert names == ["toy"]
+    assert sorted(decoded) == sorted(looked.corpus.clips[i].path for i in plans[0].shards[1])
+    assert sum(done_s) == pytest.approx(2 * sum(DURATIONS))
 
 
 def test_damaged_shard_is_found(looked: Survey, cache: Cache, toy_encoder: ToyEncoder) -> None:
     planned = plan(toy_encoder, looked, frames=False, dtype="float16")
-    entry = extract(toy_encoder, looked, planned, cache, device="cpu")
+    (entry,) = extract([planned], looked, cache, device="cpu")
     assert entry.verify() == []
     content = bytearray(entry.shard_path(1).read_bytes())
     content[-3] ^= 1
@@ -125,7 +169,7 @@ def test_overflow_of_float16_is_refused(
     )
     planned = plan(toy_encoder, looked, frames=True, dtype="float16")
     with pytest.raises(UserError, match="--dtype float32"):
-        extract(toy_encoder, looked, planned, cache, device="cpu")
+        extract([planned], looked, cache, device="cpu")
 
 
 def test_features_do_not_depend_on_company(toy_encoder: ToyEncoder) -> None:

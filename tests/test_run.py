@@ -85,6 +85,12 @@ def test_the_default_run_on_a_part_of_the_embedded_corpora(
             for _, told in mine[mine["probe"] == "logistic"].groupby("task"):
                 assert set(told["metric"]) >= DIAGNOSED
     assert {"subject", "random", "logmel", "chance"} == set(scores["role"])
+    half_rates = scores[scores["metric"].str.startswith("half_rate_hz:")]
+    assert set(half_rates["split"]) == {"test+modulations"}
+    assert sorted(set(half_rates["task"])) == sorted(TASKS)
+    assert set(half_rates["role"]) == {"subject", "random", "logmel"}
+    assert half_rates["value"].notna().any()
+    scores = scores[scores["split"] != "test+modulations"]
     nowhere = scores["value"].isna()
     assert scores[nowhere]["metric"].isin(["depth_gravity", "depth_expected"]).all()
     scores = scores[~nowhere]
@@ -128,6 +134,7 @@ def test_the_number_of_training_frames_reaches_the_probes_and_the_digest(
 def test_predictions_score_again(recordings: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     what = ["--task", "speaker", "phoneme", "--analysis", "none", "--encoder", "logmel:50"]
+    what += ["--degrade", "none"]
     command("run", *what, "--corpus", f"mine={recordings}", "--out", out)
     rows = read_rows(out / "results.csv")
     for task in ("speaker", "phoneme"):
@@ -144,6 +151,7 @@ def test_encoders_side_by_side_score_as_one_after_the_other(
     recordings: Path, tmp_path: Path
 ) -> None:
     what = ["--encoder", "logmel:25", "logmel:50", "--corpus", f"mine={recordings}"]
+    what += ["--degrade", "band"]
     for threads in (1, 2):
         torch.set_num_threads(threads)
         try:
@@ -190,7 +198,7 @@ def test_models_of_other_libraries(
     analysis = {"hf": "modulation", "torchaudio": "none"}[reference]  # the latter is of full size
     command(
         *("run", "--encoder", encoder, "--task", "speaker", "--corpus", f"mine={recordings}"),
-        *("--out", tmp_path / "out", "--analysis", analysis),
+        *("--out", tmp_path / "out", "--analysis", analysis, "--degrade", "none"),
     )
     rows = read_rows(tmp_path / "out" / "results.csv")
     for name in (encoder, f"random:{encoder}"):
@@ -212,7 +220,7 @@ def test_embedded_features_score_as_their_encoder_does(
     )
     theirs = f"features:{tmp_path / 'theirs'}"
     command("run", "--encoder", "logmel:25", theirs, *corpus, "--task", "speaker", "phoneme",
-            "--dtype", "float32", "--out", tmp_path / "out")  # fmt: skip
+            "--dtype", "float32", "--degrade", "none", "--out", tmp_path / "out")  # fmt: skip
     rows = read_rows(tmp_path / "out" / "results.csv").set_index(["encoder", "task", "metric"])
     tasks = set(rows.loc["features:theirs"].index.get_level_values("task"))
     if pool == "mean":
@@ -250,6 +258,7 @@ def start(recordings: Path, tmp_path: Path) -> Callable[[str, str], subprocess.P
         arguments = ["run", "--encoder", "wavjepa", "--task", "speaker", "phoneme"]
         places = ["--corpus", f"mine={recordings}", "--cache", cache, "--out", out]
         less = ["--train-frames", "500", "--analysis", "modulation", "--no-controls"]
+        less += ["--degrade", "telephone"]
         return subprocess.Popen(
             [sys.executable, "-c", code, *arguments, *places, *less],
             cwd=tmp_path,
@@ -288,7 +297,7 @@ def test_a_gpu_scores_as_the_cpu_does(recordings: Path, tmp_path: Path) -> None:
     for device in ("cpu", "cuda"):
         places = ["--cache", tmp_path / f"cache-{device}", "--out", tmp_path / device]
         command("run", "--corpus", f"mine={recordings}", "--task", "speaker", "phoneme",
-                "--diagnostic", "none", "--device", device, *places)  # fmt: skip
+                "--diagnostic", "none", "--degrade", "none", "--device", device, *places)  # fmt: skip
         rows = read_rows(tmp_path / device / "results.csv")
         single = rows[~rows["setting"].str.contains("mod_freq_hz")]
         values.append(single.set_index(["encoder", "layer", "task", "probe", "metric"])["value"])
@@ -301,7 +310,7 @@ def test_degraded_test_audio_is_read_beside_the_clean(
 ) -> None:
     what = ["run", "--encoder", "logmel:50", "--task", "speaker", "--analysis", "none"]
     what += ["--corpus", f"mine={recordings}"]
-    command(*what, "--out", tmp_path / "clean")
+    command(*what, "--degrade", "none", "--out", tmp_path / "clean")
     capsys.readouterr()
     command(*what, "--degrade", "noise-white", "band", "--out", tmp_path / "both")
     assert "mine+noise-white" in capsys.readouterr().out.split("expected: ")[1]  # costs, beforehand
@@ -338,7 +347,7 @@ def test_what_was_low_passed_lives_on_slower_modulations(embedded: Path, tmp_pat
     out = tmp_path / "out"
     command(
         *("run", "--encoder", "lowpass:2", "lowpass:4", "--task", "phoneme", "--limit", 216),
-        *("--degrade", "modulations", "--analysis", "none", "--diagnostic", "none"),
+        *("--analysis", "none", "--diagnostic", "none"),
         *("--cache", embedded, "--out", out),
     )
     rows = read_rows(out / "results.csv")

@@ -180,7 +180,7 @@ _ALL = (
         summary="levels of all bands that change no faster than a cutoff",
         axis="mod_cutoff_hz",
         scale="octaves",
-        severities=(32.0, 16.0, 8.0, 4.0, 2.0, 1.0),
+        severities=(16.0, 8.0, 4.0, 2.0, 1.0),
         neutral=inf,
         apply=lambda x, call: low_pass_modulations(x, call.rate_hz, call.severity),
     ),

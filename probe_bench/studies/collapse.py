@@ -150,6 +150,7 @@ def _probe(config: StudyConfig, scale: Scale, console: Console) -> None:
             task=("speaker", "phoneme"),
             analysis=("none",),
             diagnostic=("none",),
+            degrade=("none",),
             baselines=False,
             corpus=config.corpus,
             limit=scale.clips,

@@ -152,6 +152,7 @@ def test_a_run_says_writes_and_refuses_leaks(leaky: Path) -> None:
         encoder=("logmel",),
         task=("emotion",),
         analysis=("none",),
+        degrade=("none",),
         corpus=(f"mine={leaky}",),
         cache=leaky / "cache",
         out=leaky / "out",

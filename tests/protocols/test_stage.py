@@ -48,6 +48,7 @@ def test_a_run_by_protocols(tones: Path, tmp_path: Path, monkeypatch: pytest.Mon
         task=("emotion", "verification"),
         analysis=("none",),
         diagnostic=("none",),
+        degrade=("none",),
         protocol=("superb",),
         corpus=(f"iemocap={tones}",),
         cache=tmp_path / "cache",

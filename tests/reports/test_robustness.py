@@ -110,6 +110,30 @@ def test_a_run_without_degraded_audio_has_no_such_section(
     assert robustness_groups(table) == []
 
 
+def test_low_passed_modulations_are_drawn_apart_and_have_no_area(
+    clean: list[Row], make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    heard = degraded_rows(clean)
+    smooth = [
+        replace(
+            row,
+            split="test+modulations",
+            metric=row.metric.replace(":noise:", ":modulations:"),
+            setting=row.setting.replace("snr_db", "mod_cutoff_hz"),
+        )
+        for row in heard
+    ]
+    folder = make_run(tmp_path / "both", clean + heard + smooth)
+    table = join_runs([folder])
+    assert {group.kind for group in robustness_groups(table)} == {"noise"}
+    sheets = [degradation_curves(table, "curves", modulations=which) for which in (False, True)]
+    titles = [{title.split(" · ")[-1] for title, _ in sheet.alts} for sheet in sheets if sheet]
+    assert titles == [{"noise"}, {"modulations"}]
+    alone = render([make_run(tmp_path / "alone", clean + smooth)], tmp_path / "alone").read_text()
+    assert 'id="robustness"' not in alone
+    assert "score_by_modulation_cutoff.svg" in alone
+
+
 def test_encoders_that_cannot_hear_are_left_out(
     clean: list[Row], make_run: Callable[..., Path], tmp_path: Path
 ) -> None:

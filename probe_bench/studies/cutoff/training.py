@@ -108,6 +108,7 @@ class Training:
             task=TASKS,
             analysis=("modulation",),
             diagnostic=("none",),
+            degrade=("none",),
             baselines=False,
             controls=False,
             limit=self.scale.clips,
