@@ -20,8 +20,8 @@ measured in some trainings.
 _RULE = """\
 The rule was fixed before the trainings; the first that holds is the decision. **Law**: the 95 % interval of the slope b of log cutoff over log span lies \
 within -1 ± 0.25, and the cutoff times 2 T within 2/3 to 3/2. **No effect**: it lies within 0 ± 0.25. **Different \
-law**: it excludes 0, and -1 or the constant. **Undecided**: anything else, which is evidence for nothing. A seed is \
-a block, cutoffs beyond what can be measured are censored and not left out.
+law**: it excludes 0, and -1 or the constant. **Undecided**: anything else, and whatever a single seed shows, which is evidence \
+for nothing. A seed is a block, cutoffs beyond what can be measured are censored and not left out.
 """
 
 _DOUBLING = "Percentage points of accuracy for each doubling of the mask span, a seed a block."

@@ -1,5 +1,7 @@
 """The line through log cutoff against log span, its interval, and the rule that decides."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from jaxtyping import Float
@@ -99,8 +101,14 @@ def test_the_rule_on_planted_slopes(slope: float, sigma: float, decision: str) -
 
 
 def test_the_right_slope_at_the_wrong_place_is_another_law() -> None:
-    line = Line(slope=-1.0, low=-1.1, high=-0.9, constant=4.0, n=15, n_censored=0)
+    line = Line(slope=-1.0, low=-1.1, high=-0.9, constant=4.0, n=15, n_censored=0, n_seeds=3)
     assert decide(line) == "different law"
+
+
+def test_one_seed_decides_nothing() -> None:
+    line = Line(slope=-1.0, low=-1.1, high=-0.9, constant=1.0, n=5, n_censored=0, n_seeds=1)
+    assert decide(line) == "undecided"
+    assert decide(dataclasses.replace(line, n=10, n_seeds=2)) == "law"
 
 
 def test_nothing_is_made_of_one_span_or_of_limits_alone() -> None:

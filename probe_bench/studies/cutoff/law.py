@@ -65,6 +65,7 @@ class Line:
         sigma: Standard deviation of log fc around the line.
         n: Trainings.
         n_censored: Those beyond what can be measured.
+        n_seeds: Blocks.
     """
 
     slope: float | None
@@ -75,6 +76,7 @@ class Line:
     sigma: float | None = None
     n: int
     n_censored: int
+    n_seeds: int
 
 
 def fit_line(points: Points) -> Line:
@@ -84,9 +86,9 @@ def fit_line(points: Points) -> Line:
     of freedom is left.
     """
     n, measured = len(points.hz), points.measured
-    n_censored = n - int(measured.sum())
+    counts = {"n": n, "n_censored": n - int(measured.sum()), "n_seeds": len(set(points.seed))}
     if len(np.unique(points.span_s[measured])) < 2:
-        return Line(slope=None, n=n, n_censored=n_censored)
+        return Line(slope=None, **counts)
     cost = _Cost(points)
     slope = cost.best_slope()
     lowest, levels, sigma = cost.at(slope)
@@ -104,8 +106,7 @@ def fit_line(points: Points) -> Line:
         constant=constant,
         centre_s=float(np.exp(cost.centre)),
         sigma=sigma,
-        n=n,
-        n_censored=n_censored,
+        **counts,
     )
 
 
@@ -168,12 +169,12 @@ def decide(line: Line) -> Decision:
     """Apply the rule that was fixed before any training: the first that holds.
 
     *law*: the interval of b lies within -1 ± 0.25 and fc 2T within 2/3 to 3/2. *no effect*: it lies within
-    0 ± 0.25. *different law*: it excludes 0, and -1 or the constant. *undecided*: anything else, which
-    is no evidence for anything.
+    0 ± 0.25. *different law*: it excludes 0, and -1 or the constant. *undecided*: anything else, and
+    whatever a single seed shows; it is no evidence for anything.
     """
     if line.slope is None:
         return "not measured"
-    if line.low is None or line.high is None or line.constant is None:
+    if line.n_seeds < 2 or line.low is None or line.high is None or line.constant is None:
         return "undecided"
     within = _CONSTANT[0] <= line.constant <= _CONSTANT[1]
     if _inside(line, SLOPE_OF_LAW) and within:
