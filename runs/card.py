@@ -51,6 +51,14 @@ def main(system: str, training: Path, run: Path) -> None:
             f"architecture at random initialisation. {legend(_tests(run))}."
         ),
         _probes(system, run),
+        "## Effective rank",
+        (
+            "Exponential of the entropy of the singular values (RankMe) of frames of the embedded speech, "
+            "patches of one instant side by side, with 95 % intervals over speakers. An untrained network is a "
+            "random projection and spreads what it gets evenly, so a lower rank is no collapse; constant "
+            "or dimensional collapse would be a small fraction of it."
+        ),
+        ranks(system, run),
         "## Monitors at the end",
         _table([(text, log[name].iloc[-1]) for name, text in _MONITORS.items() if name in log]),
         f"![Monitors over training](../../docs/cards/{system}.png)",
@@ -59,7 +67,8 @@ def main(system: str, training: Path, run: Path) -> None:
     ]
     if record["masks"]:
         masks = record["masks"]
-        parts[5:5] = [
+        at = parts.index("## Monitors at the end")
+        parts[at:at] = [
             "## Realised masks",
             (
                 f"{masks['visible_fraction']:.1%} of the tokens visible, {masks['target_fraction']:.1%} "
@@ -91,6 +100,24 @@ def _probes(system: str, run: Path) -> str:
                 cells = [group.task, group.metric, line.layer, f"{line.value} {line.interval}"]
                 lines.append(f"| {' | '.join([*cells, *baselines])} |")
     return "\n".join(lines)
+
+
+def ranks(system: str, run: Path) -> str:
+    """One line a layer: effective rank beside that of the untrained twin."""
+    rows = read_rows(run / "results.csv")
+    found = rows[(rows["metric"] == "effective_rank") & (rows["unit"] == "frame")]
+    mine, twin = (found[found["encoder"] == name] for name in (system, f"random:{system}"))
+    lines = ["| layer | dimensions | rank | twin |", "|---" * 4 + "|"]
+    for (_, own), (_, other) in zip(mine.iterrows(), twin.iterrows(), strict=True):
+        cells = [str(own["layer"]), f"{own['dim']:.0f}", _rank(own), _rank(other)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _rank(row: "pd.Series[Any]") -> str:
+    if pd.isna(row["value"]):
+        return "-"
+    return f"{row['value']:.1f} [{row['ci_low']:.1f}, {row['ci_high']:.1f}]"
 
 
 def _tests(run: Path) -> pd.DataFrame:

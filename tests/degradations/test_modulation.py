@@ -11,9 +11,7 @@ from probe_bench.degradations.level import rms
 from probe_bench.degradations.modulation import low_pass_modulations
 from probe_bench.logmel import log_mel
 from probe_bench.resolve import resolve
-from probe_bench.tasks.corpora.espeak import SAMPLE_RATE_HZ, Synthesiser
-from probe_bench.tasks.corpora.sentences import sentences
-from probe_bench.tasks.corpora.voices import EMOTIONS, deliver, draw_speaker
+from tests.speaking import speak
 
 RATE_HZ = 16000
 SEGMENT_S = 5.0
@@ -23,26 +21,7 @@ Clip = Float32[np.ndarray, " samples"]
 @pytest.fixture(scope="module")
 def speech() -> list[Clip]:
     """Ten seconds of each of four synthetic voices, with a noise floor at -60 dB."""
-    return [_said(seed) for seed in range(4)]
-
-
-def _said(seed: int) -> Clip:
-    rng = np.random.default_rng([3, seed])
-    speaker, texts = draw_speaker(rng), sentences(rng, share=0)
-    said: list[np.ndarray] = []
-    with Synthesiser() as voice:
-        while sum(map(len, said)) < 10.1 * SAMPLE_RATE_HZ:
-            delivery = deliver(speaker, next(iter(EMOTIONS.values())), rng)
-            utterance = voice.say(
-                next(texts) + delivery.end,
-                voice=delivery.voice,
-                rate_wpm=delivery.rate_wpm,
-                seed=int(rng.integers(2**31)),
-            )
-            said.append(utterance.samples / 32768)
-    sound = signal.resample_poly(np.concatenate(said), 320, 441)[: 10 * RATE_HZ]
-    noise = 1e-3 * np.abs(sound).max() * rng.standard_normal(len(sound))
-    return (sound + noise).astype(np.float32)
+    return [speak([3, seed], 10.0) for seed in range(4)]
 
 
 def modulations(clips: list[Clip], bands: int = 64) -> Float[Tensor, " freqs"]:

@@ -4,10 +4,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from scipy.signal import resample_poly
 from torch import Tensor
 
 from probe_bench.encoder import Layer
@@ -18,9 +16,7 @@ from probe_bench.modulation.reference import Bands, band_grid
 from probe_bench.modulation.results import Support
 from probe_bench.modulation.support import support
 from probe_bench.modulation.tokens import flatten, without_position_mean
-from probe_bench.tasks.corpora.espeak import SAMPLE_RATE_HZ, Synthesiser
-from probe_bench.tasks.corpora.sentences import sentences
-from probe_bench.tasks.corpora.voices import EMOTIONS, deliver, draw_speaker
+from tests.speaking import speak
 
 Fit = Callable[..., Fitted]
 RATE_HZ = 100
@@ -35,23 +31,8 @@ def waveforms() -> tuple[list[Tensor], Tensor]:
 
 
 def _speaker(s: int) -> list[Tensor]:
-    """Three clips of 10 s of one speaker, sentences end to end, with a noise floor at -60 dB."""
-    rng = np.random.default_rng([7, s])
-    speaker, texts = draw_speaker(rng), sentences(rng, share=0)
-    said: list[np.ndarray] = []
-    with Synthesiser() as voice:
-        while sum(map(len, said)) < 30.1 * SAMPLE_RATE_HZ:
-            delivery = deliver(speaker, next(iter(EMOTIONS.values())), rng)
-            utterance = voice.say(
-                next(texts) + delivery.end,
-                voice=delivery.voice,
-                rate_wpm=delivery.rate_wpm,
-                seed=int(rng.integers(2**31)),
-            )
-            said.append(utterance.samples / 32768)
-    sound = resample_poly(np.concatenate(said), 320, 441)[: 30 * 16_000]
-    sound = sound + 1e-3 * np.abs(sound).max() * rng.standard_normal(len(sound))
-    return list(torch.from_numpy(sound).float().split(160_000))
+    """Three clips of 10 s of one speaker."""
+    return list(torch.from_numpy(speak([7, s], 30.0)).split(160_000))
 
 
 @pytest.fixture(scope="session")
