@@ -20,7 +20,7 @@ __all__ = ["RIDGE", "Fitted", "fit_readout", "fold_of_group", "whitened"]
 
 RIDGE = 1e-3
 _COMPONENTS = 12
-_DIMS = 48
+_DIMS = 96
 _PATCH_DIMS = 160
 _PATCH_ROWS = 4  # tokens of four or more reference rows hold several instants each
 

@@ -81,9 +81,8 @@ def reach_hz(sums: Readout) -> float:
     low_hz = lowest_hz(sums.segment_s, TIME_BANDWIDTH)
     inside = (sums.mod_freq_hz >= low_hz) & (sums.mod_freq_hz <= HIGH_HZ)
     smooth = smoothing(sums.mod_freq_hz, low_hz)
-    cross, power, predicted_power, chance = (
-        part.sum(0) for part in (sums.cross, sums.power, sums.predicted_power, sums.chance)
-    )
+    cross, power = (part.sum((0, 1)) for part in (sums.cross, sums.power))
+    predicted_power, chance = sums.predicted_power.sum(0), sums.chance.sum(0)
     gain = power_gain(cross, power, smooth)
     by_chance = chance_gain(cross, power, predicted_power, chance) @ smooth.weights.T
     doubtful = by_chance > MOST_CHANCE * gain.cummax(0).values

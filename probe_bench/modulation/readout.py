@@ -46,8 +46,8 @@ class Readout:
         lag_s: Best lag: the token at time t predicts the reference at `t + lag_s`.
         error: Held-out squared error of every group.
         total: Squared deviation from the training mean of every group.
-        cross: Cross-spectrum of prediction and reference, summed over components.
-        power: Spectrum of the reference, summed over components.
+        cross: Cross-spectrum of prediction and reference.
+        power: Spectrum of the reference.
         predicted_power: Spectrum of the prediction, summed over components.
         chance: Square of the cross-spectrum that an unrelated prediction of the same spectrum has.
         mod_freq_hz: Modulation frequencies of the spectra.
@@ -58,8 +58,8 @@ class Readout:
     lag_s: float
     error: Float[Tensor, " groups"]
     total: Float[Tensor, " groups"]
-    cross: Complex[Tensor, "groups freqs"]
-    power: Float[Tensor, "groups freqs"]
+    cross: Complex[Tensor, "groups components freqs"]
+    power: Float[Tensor, "groups components freqs"]
     predicted_power: Float[Tensor, "groups freqs"]
     chance: Float[Tensor, "groups freqs"]
     mod_freq_hz: Float[Tensor, " freqs"]
@@ -137,8 +137,8 @@ def pair_sums(
         lag_s=lag / fit.rate_hz,
         error=by_group(wanted[rows] - predicted),
         total=by_group(wanted[rows]),
-        cross=spectra.cross.sum(1),
-        power=spectra.power.sum(1),
+        cross=spectra.cross,
+        power=spectra.power,
         predicted_power=spectra.predicted_power.sum(1),
         chance=spectra.chance.sum(1),
         mod_freq_hz=segments.mod_freq_hz,

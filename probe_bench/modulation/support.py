@@ -17,6 +17,7 @@ from probe_bench.modulation.cutoff import (
     smoothing,
     widened,
 )
+from probe_bench.modulation.levelling import levels
 from probe_bench.modulation.readout import TIME_BANDWIDTH, Readout
 from probe_bench.modulation.results import CurvePoint, Estimate, Support
 
@@ -73,7 +74,9 @@ def support(
             f"{limit_hz:.2g} Hz and up; use more or longer clips",
         )
     smooth = smoothing(sums.mod_freq_hz, limit_hz / 2, high_hz)
-    gain = power_gain(weights.to(torch.complex128) @ sums.cross, weights @ sums.power, smooth)
+    level = levels(sums.cross.sum(0), sums.power.sum(0), sums.mod_freq_hz, smooth)
+    cross = weights.to(torch.complex128) @ (sums.cross / level[:, None]).sum(1)
+    gain = power_gain(cross, weights @ sums.power.sum(1), smooth)
     found = crossings(gain, smooth.mod_freq_hz)
     limit_hz = 2 * float(smooth.mod_freq_hz[0])
     hz = censored(found.high_hz, limit_hz, high_hz)

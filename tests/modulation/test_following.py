@@ -169,7 +169,7 @@ def test_equals_a_loop_over_folds_and_clips(
         cross = cross + len(u) * csd(v.T, u.T, **how)[1].sum(0)
         power = power + len(u) * csd(v.T, v.T, **how)[1].real.sum(0)
     assert float(found.error.sum() / found.total.sum()) == pytest.approx(error / total, abs=1e-4)
-    gain = (found.cross.sum(0).abs() / found.power.sum(0)).numpy()
+    gain = (found.cross.sum((0, 1)).abs() / found.power.sum((0, 1))).numpy()
     np.testing.assert_allclose(gain[4:200], (np.abs(cross) / power)[4:200], atol=2e-3)
 
 

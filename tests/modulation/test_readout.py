@@ -127,7 +127,7 @@ def test_agrees_with_loops_over_folds_clips_and_components(
     r2, predictions, targets, at = slow_readout(z, y, group.tolist(), round(100 * sums.lag_s))
     assert found.r2.value == pytest.approx(r2, abs=1e-4)
     freqs, gain = slow_gain(predictions, targets, at)
-    fast_gain = (sums.cross.sum(0).abs() / sums.power.sum(0)) ** 2
+    fast_gain = (sums.cross.sum((0, 1)).abs() / sums.power.sum((0, 1))) ** 2
     np.testing.assert_allclose(fast_gain[4:], gain[4:], rtol=0.01, atol=1e-4)
     expected_hz = slow_cutoff(freqs, gain, 1 / sums.segment_s)
     assert found.hz.value == pytest.approx(expected_hz, rel=0.005)
