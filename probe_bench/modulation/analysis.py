@@ -30,7 +30,7 @@ __all__ = ["measure"]
 
 _MIN_GROUPS = 3
 _MIN_CLIP_S = 1.0
-_TOKENS_PER_DIM = 10
+_MIN_TOKENS_PER_DIM, _DIMS_NEEDED = 10, 48
 
 
 def measure(
@@ -132,7 +132,7 @@ def _refusal(tokens: Tokens, bands: Bands, reference: Reference) -> str:
             f"half of the clips are shorter than {clip_s:.2f} s; at least {_MIN_CLIP_S:g} s are "
             "needed to see modulations below 2 Hz; use longer clips"
         )
-    wanted = _TOKENS_PER_DIM * min(tokens.values.shape[1], 48)
+    wanted = _MIN_TOKENS_PER_DIM * min(tokens.values.shape[1], _DIMS_NEEDED)
     if len(tokens.values) < wanted:
         return f"{len(tokens.values)} frames; at least {wanted} are needed; use more audio"
     if tokens.is_constant:

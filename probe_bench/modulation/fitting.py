@@ -23,6 +23,7 @@ _COMPONENTS = 12
 _DIMS = 96
 _PATCH_DIMS = 160
 _PATCH_ROWS = 4  # tokens of four or more reference rows hold several instants each
+_TOKENS_PER_DIM = 10  # a readout of more dimensions learns its training tokens by heart
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,7 +126,7 @@ def fit_readout(
     clip_fold = fold_of_group(size, n_folds)[group]
     pairing = pair(tokens, bands)
     is_patch = bands.grid.per_token >= _PATCH_ROWS
-    n_dims = _PATCH_DIMS if is_patch else _DIMS
+    n_dims = _PATCH_DIMS if is_patch else min(_DIMS, len(tokens.values) // _TOKENS_PER_DIM)
     # Principal components of all frames: they decide nothing but the lag.
     search = LagSearch(
         whitened(tokens, n_dims),

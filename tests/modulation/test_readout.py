@@ -44,7 +44,7 @@ def slow_readout(
         train = [c for c in range(len(z)) if fold[c] != fold[clip]]
         x_train = np.concatenate([[z[c][n] for n, _ in pairs[c]] for c in train])
         y_train = np.concatenate([[y[c][m] for _, m in pairs[c]] for c in train])
-        white, axes = slow_axes(x_train, 48), slow_axes(y_train, 12)
+        white, axes = slow_axes(x_train, 96), slow_axes(y_train, 12)
         a, b = (x_train - x_train.mean(0)) @ white, (y_train - y_train.mean(0)) @ axes
         weights = np.linalg.solve(
             a.T @ a + 1e-3 * np.trace(a.T @ a) / a.shape[1] * np.eye(a.shape[1]), a.T @ b
@@ -61,22 +61,43 @@ def slow_readout(
     return 1 - error / total, predictions, targets, [[m for _, m in p] for p in pairs]
 
 
-def slow_gain(
+def slow_spectra(
     predictions: list[Array], targets: list[Array], at: list[list[int]]
-) -> tuple[Array, Array]:
-    """|T|² on the frequencies of 512 points at 100 Hz, one taper over each clip."""
-    cross, power = np.zeros(257, complex), np.zeros(257)
+) -> tuple[Array, NDArray[np.complex128], Array]:
+    """Cross-spectrum and power of every component, 512 points at 100 Hz, one taper over each clip."""
+    n = targets[0].shape[1]
+    cross, power = np.zeros((n, 257), complex), np.zeros((n, 257))
     for predicted, wanted, rows in zip(predictions, targets, at, strict=True):
         stuffed, centred = np.zeros_like(wanted), wanted - wanted.mean(0)
         stuffed[rows] = PER_TOKEN * (predicted - predicted.mean(0))
         stop = min(rows[0] + PER_TOKEN * len(rows), len(wanted))
         taper = dpss(stop - rows[0], 1.0, 1)[0] * np.sqrt(stop - rows[0])
-        for k in range(wanted.shape[1]):
+        for k in range(n):
             u = np.fft.rfft(taper * stuffed[rows[0] : stop, k], 512)
             v = np.fft.rfft(taper * centred[rows[0] : stop, k], 512)
-            cross += u * v.conj()
-            power += abs(v) ** 2
-    return np.fft.rfftfreq(512, 0.01), (abs(cross) / power) ** 2
+            cross[k] += u * v.conj()
+            power[k] += abs(v) ** 2
+    return np.fft.rfftfreq(512, 0.01), cross, power
+
+
+def slow_gain(cross: NDArray[np.complex128], power: Array, level: Array | None = None) -> Array:
+    """|T|² of all components together, each divided by its level."""
+    level = np.ones(len(cross)) if level is None else level
+    total = sum(c / a for c, a in zip(cross, level, strict=True))
+    return np.asarray((abs(total) / power.sum(0)) ** 2)
+
+
+def slow_levels(freqs: Array, cross: NDArray[np.complex128], power: Array, low_hz: float) -> Array:
+    """Gain of every component at rates up to half of the cutoff, which is found twice."""
+    level = np.ones(len(cross))
+    for _ in range(2):
+        cutoff = min(slow_cutoff(freqs, slow_gain(cross, power, level), low_hz), 40.0)
+        slow = (freqs >= low_hz) & (freqs <= max(cutoff / 2, 2 * low_hz))
+        level = np.array(
+            [abs(c[slow]).sum() / p[slow].sum() for c, p in zip(cross, power, strict=True)]
+        )
+        level = np.maximum(level, 0.1 * level.max())
+    return level
 
 
 def slow_cutoff(freqs: Array, gain: Array, low_hz: float) -> float:
@@ -126,10 +147,12 @@ def test_agrees_with_loops_over_folds_clips_and_components(
     z, y = by_clip(tokens), by_clip(bands.frames)
     r2, predictions, targets, at = slow_readout(z, y, group.tolist(), round(100 * sums.lag_s))
     assert found.r2.value == pytest.approx(r2, abs=1e-4)
-    freqs, gain = slow_gain(predictions, targets, at)
+    freqs, cross, power = slow_spectra(predictions, targets, at)
     fast_gain = (sums.cross.sum((0, 1)).abs() / sums.power.sum((0, 1))) ** 2
-    np.testing.assert_allclose(fast_gain[4:], gain[4:], rtol=0.01, atol=1e-4)
-    expected_hz = slow_cutoff(freqs, gain, 1 / sums.segment_s)
+    np.testing.assert_allclose(fast_gain[4:], slow_gain(cross, power)[4:], rtol=0.01, atol=1e-4)
+    low_hz = 1 / sums.segment_s
+    level = slow_levels(freqs, cross, power, low_hz)
+    expected_hz = slow_cutoff(freqs, slow_gain(cross, power, level), low_hz)
     assert found.hz.value == pytest.approx(expected_hz, rel=0.005)
 
 
