@@ -18,7 +18,7 @@ from sheet_lines import Line, read_lines
 
 __all__ = ["report"]
 
-POINT, PATCH = 0.06, 0.20
+POINT, COARSE = 0.06, 0.20
 OUTCOMES = ("read", "beyond", "below", "refused")
 LEAST_COVERAGE = 0.9
 
@@ -101,8 +101,9 @@ def _errors(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def _stated(line: Line) -> float:
-    """Return the systematic term: tokens of four or more reference rows count as patches."""
-    return PATCH if line.kind == "support" and line.frame_rate_hz <= 25 else POINT
+    """Return the systematic term: larger for the support of tokens of four or more reference rows and of codes."""
+    coarse = line.frame_rate_hz <= 25 or line.family == "hard codes"
+    return COARSE if line.kind == "support" and coarse else POINT
 
 
 def _coverage(held: Sequence[bool | None], *, least: float) -> str:

@@ -22,6 +22,7 @@ RIDGE = 1e-3
 _COMPONENTS = 12
 _DIMS = 96
 _PATCH_DIMS = 160
+_SEARCH_DIMS = 48  # enough to tell lags apart
 _PATCH_ROWS = 4  # tokens of four or more reference rows hold several instants each
 _TOKENS_PER_DIM = 10  # a readout of more dimensions learns its training tokens by heart
 
@@ -129,7 +130,7 @@ def fit_readout(
     n_dims = _PATCH_DIMS if is_patch else min(_DIMS, len(tokens.values) // _TOKENS_PER_DIM)
     # Principal components of all frames: they decide nothing but the lag.
     search = LagSearch(
-        whitened(tokens, n_dims),
+        whitened(tokens, n_dims if is_patch else min(n_dims, _SEARCH_DIMS)),
         pairing,
         clip_fold[tokens.clip],
         lags=lag_grid(float(bands.grid.rate_hz)),

@@ -52,7 +52,7 @@ class Readout:
         chance: Square of the cross-spectrum that an unrelated prediction of the same spectrum has.
         mod_freq_hz: Modulation frequencies of the spectra.
         segment_s: Median segment length.
-        is_patch: Tokens span four or more reference rows.
+        is_coarse: Tokens span four or more reference rows, or are codes.
     """
 
     lag_s: float
@@ -64,7 +64,7 @@ class Readout:
     chance: Float[Tensor, "groups freqs"]
     mod_freq_hz: Float[Tensor, " freqs"]
     segment_s: float
-    is_patch: bool
+    is_coarse: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,7 +143,7 @@ def pair_sums(
         chance=spectra.chance.sum(1),
         mod_freq_hz=segments.mod_freq_hz,
         segment_s=segments.median_s,
-        is_patch=fit.is_patch,
+        is_coarse=fit.is_patch or fit.tokens.are_codes,
     )
 
 

@@ -32,6 +32,7 @@ __all__ = ["Recovered", "recover"]
 
 _CONTEXT = (-1, 0, 1)
 _TOKENS_PER_INPUT = 10
+_DIMS = 48  # principal components of each token; neighbours say much of what smaller ones would add
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +90,6 @@ def _contexts(fit: Fitted, tokens: Int[Tensor, " used"]) -> Iterator[Float[Tenso
 
     With little audio fewer principal components are used, so that ten tokens come to an input.
     """
-    most = max(1, len(tokens) // (_TOKENS_PER_INPUT * len(_CONTEXT)))
+    most = max(1, min(_DIMS, len(tokens) // (_TOKENS_PER_INPUT * len(_CONTEXT))))
     for z in fit.projected:
         yield torch.cat([z[tokens + step, :most] for step in _CONTEXT], 1)

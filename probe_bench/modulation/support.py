@@ -27,7 +27,7 @@ MIN_R2 = 0.05
 _LOWEST_HZ = 0.3
 _POINTS = 30
 _SYSTEMATIC_POINT = 0.06  # usual largest bias over encoders of known cutoff, with point tokens
-_SYSTEMATIC_PATCH = 0.20  # and with tokens that hold several instants
+_SYSTEMATIC_COARSE = 0.20  # with tokens that hold several instants, or are codes of a quantiser
 
 
 def lowest_hz(segment_s: float, time_bandwidth: float) -> float:
@@ -49,6 +49,8 @@ def support(
     (whole clips up to 5.12 s). Low-pass filters of known cutoff above it are recovered from clips of 1
     to 10 s within 2 % below half the token rate and within 7 % above; below the limit readings are
     too high and are given as "at most" the limit.
+
+    Components count on the level of their own slow modulations (`levelling`).
 
     Args:
         sums: Held-out sums per group.
@@ -80,7 +82,7 @@ def support(
     found = crossings(gain, smooth.mod_freq_hz)
     limit_hz = 2 * float(smooth.mod_freq_hz[0])
     hz = censored(found.high_hz, limit_hz, high_hz)
-    systematic = _SYSTEMATIC_PATCH if sums.is_patch else _SYSTEMATIC_POINT
+    systematic = _SYSTEMATIC_COARSE if sums.is_coarse else _SYSTEMATIC_POINT
     return Support(
         hz=hz,
         low_hz=censored(found.low_hz, limit_hz, high_hz),

@@ -13,6 +13,8 @@ from probe_bench.modulation.products import gram
 __all__ = ["Tokens", "flatten", "without_position_mean"]
 
 _MIN_CLIPS = 10  # a mean over fewer clips would take more than a tenth of each clip with it
+_DISTINCT = 0.5  # codes repeat: fewer distinct tokens than this share of all
+_DIGITS = 1e6  # to which tokens are told apart
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,12 +26,14 @@ class Tokens:
         clip: Clip of every frame.
         position: Number of every frame within its clip.
         lengths: Frames of every clip.
+        are_codes: Most frames are equal to another one, as the codes of a quantiser are.
     """
 
     values: Float[Tensor, "frames dim"]
     clip: Int[Tensor, " frames"]
     position: Int[Tensor, " frames"]
     lengths: Int[Tensor, " clips"]
+    are_codes: bool
 
     @property
     def first(self) -> Int[Tensor, " clips"]:
@@ -54,9 +58,21 @@ def flatten(clips: Sequence[Float[Tensor, "_ dim"]]) -> Tokens:
     values = torch.cat(list(clips)).float()
     lengths = torch.tensor([len(clip) for clip in clips], device=values.device)
     clip = torch.repeat_interleave(torch.arange(len(clips), device=values.device), lengths)
-    tokens = Tokens(values=values, clip=clip, position=torch.zeros_like(clip), lengths=lengths)
-    position = torch.arange(len(values), device=values.device) - tokens.first[clip]
-    return replace(tokens, position=position)
+    first = lengths.cumsum(0) - lengths
+    return Tokens(
+        values=values,
+        clip=clip,
+        position=torch.arange(len(values), device=values.device) - first[clip],
+        lengths=lengths,
+        are_codes=_distinct(values) < _DISTINCT * len(values),
+    )
+
+
+def _distinct(values: Float[Tensor, "frames dim"]) -> int:
+    """Count frames that differ, by one random projection of them."""
+    direction = torch.randn(values.shape[1], generator=torch.Generator().manual_seed(0))
+    along = ((values - values.mean(0)) @ direction.to(values)).double()
+    return len(torch.unique((along / along.std().clamp(min=1e-300) * _DIGITS).round()))
 
 
 def without_position_mean(tokens: Tokens) -> Tokens:

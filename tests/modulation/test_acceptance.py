@@ -43,7 +43,7 @@ def off_by(found: Support, cutoff_hz: float) -> float:
 def test_a1_recovers_low_pass_at_50_frames_per_second(
     cutoff_hz: int, log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
-    """A1: zero-phase low-pass of order 4 at 50 frames/s; at most .7 % off."""
+    """A1: zero-phase low-pass of order 4 at 50 frames/s; at most .8 % off."""
     found = measured(encoded(filtered(log_mels, cutoff_hz), stride=2), per_token=2)
     assert off_by(found, cutoff_hz) < 0.011
     assert found.lag_s == 0
@@ -56,9 +56,9 @@ def test_a1_recovers_low_pass_at_50_frames_per_second(
 def test_a2_recovers_low_pass_at_other_frame_rates(
     per_token: int, cutoff_hz: int, log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
-    """A2: the same at 100, 25 and 12.5 frames/s, below half of the rate; at most .9 % off."""
+    """A2: the same at 100, 25 and 12.5 frames/s, below half of the rate; at most .8 % off."""
     features = encoded(filtered(log_mels, cutoff_hz), stride=per_token)
-    assert off_by(measured(features, per_token=per_token), cutoff_hz) < 0.015
+    assert off_by(measured(features, per_token=per_token), cutoff_hz) < 0.011
 
 
 @pytest.mark.parametrize("cutoff_hz", [1, 2, 4, 8, 16, 20])
@@ -98,15 +98,15 @@ def mlp(clips: list[Tensor]) -> list[Tensor]:
 def test_a4_recovers_low_pass_before_random_mlp(
     cutoff_hz: int, log_mels: list[Tensor], measured: Measured
 ) -> None:
-    """A4: low-pass, then random perceptron and layer norm; at most 1.5 % off."""
-    assert off_by(measured(mlp(filtered(log_mels, cutoff_hz)), per_token=2), cutoff_hz) < 0.025
+    """A4: low-pass, then random perceptron and layer norm; at most 3.4 % off."""
+    assert off_by(measured(mlp(filtered(log_mels, cutoff_hz)), per_token=2), cutoff_hz) < 0.04
 
 
 @pytest.mark.parametrize("cutoff_hz", [2, 8])
 def test_a4_recovers_low_pass_at_every_layer_of_random_transformer(
     cutoff_hz: int, log_mels: list[Tensor], measured: Measured
 ) -> None:
-    """A4: low-pass, then every layer of a random transformer; at most 1.2 % off."""
+    """A4: low-pass, then every layer of a random transformer; at most 1.3 % off."""
     torch.manual_seed(0)
     blocks = [
         torch.nn.TransformerEncoderLayer(64, 4, 128, 0.0, "gelu", batch_first=True, norm_first=True)
@@ -143,17 +143,16 @@ def nuisance(kind: str, features: list[Tensor]) -> list[Tensor]:
 def test_a5_is_robust_to_nuisances(
     kind: str, cutoff_hz: int, log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
-    """A5: beside position codes, drift, noise at 0 dB (2.4 % off), dead and massive dimensions (.7 %)."""
+    """A5: beside position codes, drift, noise at 0 dB, dead and massive dimensions; .7 % off."""
     features = nuisance(kind, encoded(filtered(log_mels, cutoff_hz), stride=2))
-    tolerance = 0.036 if kind == "noise" else 0.011
-    assert off_by(measured(features, per_token=2), cutoff_hz) < tolerance
+    assert off_by(measured(features, per_token=2), cutoff_hz) < 0.011
 
 
 @pytest.mark.parametrize("cutoff_hz", [2, 8, 16])
 def test_a6_reads_patch_tokens_within_their_systematic_term(
     cutoff_hz: int, log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
-    """A6: patch tokens of 80 ms; 17, 15, .7 % off."""
+    """A6: patch tokens of 80 ms; 19, 15, .7 % off."""
     patches = [clip[:992].reshape(-1, 512) for clip in filtered(log_mels, cutoff_hz)]
     found = measured(encoded(patches), per_token=8, first_frame=Fraction(7, 2))
     assert off_by(found, cutoff_hz) < 0.20
@@ -173,12 +172,12 @@ def test_a7_all_pass_is_censored(
 def test_a8_support_is_that_of_the_fast_tenth_of_the_variance(
     log_mels: list[Tensor], encoded: Encoded, measured: Measured
 ) -> None:
-    """A8: nine tenths of the variance low-passed at 1.5 Hz, a tenth at 8 Hz; 6.0 % off. Emphasis: test_emphasis."""
+    """A8: nine tenths of the variance low-passed at 1.5 Hz, a tenth at 8 Hz; .7 % off. Emphasis: test_emphasis."""
     fast = encoded(filtered(log_mels, 8), stride=2)
     slow = encoded(filtered(log_mels, 1.5), seed=3, stride=2)
     share = torch.cat(fast).var(0).mean() / torch.cat(slow).var(0).mean()
     features = [f + 3 * share.sqrt() * s for f, s in zip(fast, slow, strict=True)]
-    assert off_by(measured(features, per_token=2), 8) < 0.08
+    assert off_by(measured(features, per_token=2), 8) < 0.011
 
 
 def test_a9_rotation_and_scale_change_nothing(

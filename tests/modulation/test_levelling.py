@@ -24,7 +24,10 @@ def test_components_of_unequal_gain_give_the_cutoff_that_they_share(cutoff_hz: f
     smooth = smoothing(FREQS_HZ, SLOW_HZ)
     level = levels(cross, power, FREQS_HZ, smooth)
     torch.testing.assert_close(
-        level / level[0], torch.tensor([1.0, 0.6, 0.3, 0.15], dtype=torch.float64), rtol=0.02, atol=0
+        level / level[0],
+        torch.tensor([1.0, 0.6, 0.3, 0.15], dtype=torch.float64),
+        rtol=0.02,
+        atol=0,
     )
 
     def read(level: torch.Tensor) -> float:
