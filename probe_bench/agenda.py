@@ -11,6 +11,7 @@ from probe_bench.corpus import Corpus
 from probe_bench.diagnostics import DIAGNOSTICS
 from probe_bench.errors import UserError
 from probe_bench.probes.kinds import KINDS, OWN, kind_of, with_probes
+from probe_bench.protocols.labels import verifies
 from probe_bench.protocols.protocol import Protocol
 from probe_bench.task import Task
 
@@ -46,7 +47,8 @@ class Agenda:
         """Say whether anything reads single frames of a corpus."""
         probed = [task for task, name in self.tasks if name == corpus]
         analysed = any(name == corpus for _, name in self.analyses)
-        return analysed or any(reads_frames(task) for task in probed)
+        embedded = any(protocol.pairs for protocol in self.protocols) and any(map(verifies, probed))
+        return analysed or embedded or any(reads_frames(task) for task in probed)
 
 
 def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:

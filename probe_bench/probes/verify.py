@@ -18,7 +18,7 @@ from probe_bench.scoring import Predictions, plain_value
 from probe_bench.splits import Fold
 from probe_bench.task import Measure, Metric, Task
 
-__all__ = ["TrialPlan", "plan_trials", "verify"]
+__all__ = ["TrialPlan", "pair_clips", "plan_trials", "verify"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +104,11 @@ def plan_trials(
         f"none of the {n} official trials is used, the test parts hold the clips of only {n_tested}: "
         "test clips are paired instead"
     )
-    made = tuple(_pairs(task, corpus, fold.test, config) for fold in folds)
+    made = tuple(pair_clips(task, corpus, fold.test, config) for fold in folds)
     return TrialPlan(folds=made, notes=(unused,) if n else ())
 
 
-def _pairs(task: Task, corpus: Corpus, clips: Sequence[int], config: ProbeConfig) -> Trials:
+def pair_clips(task: Task, corpus: Corpus, clips: Sequence[int], config: ProbeConfig) -> Trials:
     """Pair clips of different recordings; a clip without recording label is its own."""
     some = [corpus.clips[i] for i in clips]
     return make_trials(
@@ -148,7 +148,7 @@ def _fold(
     )
     if not fitted:
         return None
-    valid = _pairs(task, corpus, fold.valid, config)
+    valid = pair_clips(task, corpus, fold.valid, config)
     chosen = [
         _choose(fitted[layer], measure.metrics[0], _pooled(features, layer, fold.valid), valid)
         for layer in layers

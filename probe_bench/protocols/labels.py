@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from probe_bench.corpus import Corpus
+from probe_bench.probes.kinds import kind_of
 from probe_bench.task import Metric, Task
 
-__all__ = ["as_classes", "learnable", "metric_of"]
+__all__ = ["as_classes", "learnable", "metric_of", "verifies"]
 
 _ONLY_TAG = "only tag"
 
@@ -13,6 +14,11 @@ _ONLY_TAG = "only tag"
 def learnable(task: Task) -> bool:
     """Whether a head can learn the classes of a task's clips: train, valid and test share them."""
     return task.unit == "clip" and task.label not in task.disjoint
+
+
+def verifies(task: Task) -> bool:
+    """Whether a task asks of pairs of clips if they are of one speaker."""
+    return any(kind_of(measure.probe).family == "pairs" for measure in task.measures)
 
 
 def as_classes(task: Task, corpus: Corpus) -> tuple[Task, Corpus]:

@@ -16,8 +16,8 @@ from probe_bench.probes.decoding import BLANK, collapse, error_rate, spell
 from probe_bench.probes.frames import in_blocks
 from probe_bench.probes.recognise import phone_sequence
 from probe_bench.probes.stitching import FoldPredictions, largest_index, only_best, stitch
-from probe_bench.probes.weighted_sum import summable
 from probe_bench.protocols.clips import SUM
+from probe_bench.protocols.layers import in_step, stacked_frames
 from probe_bench.protocols.protocol import Protocol, Sizes, Variant
 from probe_bench.protocols.superb import WeightedHead
 from probe_bench.protocols.training import train
@@ -48,24 +48,12 @@ def read_phones(
         [[i for i in clips if sequences[i]] for clips in (fold.train, fold.valid, fold.test)]
         for fold in folds
     ]
-    layers = _in_step(features)
+    layers = in_step(features)
     if not all(clips for fold in parts for clips in fold) or not layers:
         return []
     return [
         _variant(variant, task, corpus, parts, features, layers, sequences)
         for variant in protocol.phones
-    ]
-
-
-def _in_step(features: Features) -> list[int]:
-    """Return the layers that can be summed frame by frame: of the size and timing of the deepest."""
-    layers = summable(features)
-    last = features.layers[layers[-1]]
-    timing = (last.frame_rate_hz, last.first_frame_s)
-    return [
-        k
-        for k in layers
-        if (features.layers[k].frame_rate_hz, features.layers[k].first_frame_s) == timing
     ]
 
 
@@ -152,11 +140,7 @@ class _Problem:
         return self._read([self.clips[i] for i in units.tolist()])
 
     def _read(self, clips: Sequence[int]) -> Float[Tensor, "batch frames layers dim"]:
-        stacked = [
-            pad_sequence(self.features.frames(layer, clips), batch_first=True)
-            for layer in self.layers
-        ]
-        return torch.stack(stacked, 2)
+        return pad_sequence(stacked_frames(self.features, self.layers, clips), batch_first=True)
 
     def _lengths(self, clips: Sequence[int]) -> Int[Tensor, " batch"]:
         return self.features.n_frames(self.layers[0])[torch.as_tensor(clips)].cpu()

@@ -64,6 +64,7 @@ class Protocol:
         clips: Variants for labels of clips, given whether there are official folds and whether labels
             are sets of tags.
         phones: Variants for phone transcripts; none where the protocol has no such task.
+        pairs: Variants for verification trials; none where the protocol has no such task.
         departures: In what we do not follow it, and why.
     """
 
@@ -74,9 +75,10 @@ class Protocol:
     standardises: bool = False
     clips: Callable[[bool, bool], tuple[Variant, ...]]
     phones: tuple[Variant, ...] = ()
+    pairs: tuple[Variant, ...] = ()
     departures: tuple[str, ...] = ()
 
     def faults(self) -> dict[str, str]:
         """What is wrong with each variant that has a fault, by its name."""
         variants = [v for folds in (False, True) for v in self.clips(folds, False)]
-        return {v.name: v.fault for v in (*variants, *self.phones) if v.fault}
+        return {v.name: v.fault for v in (*variants, *self.phones, *self.pairs) if v.fault}

@@ -14,13 +14,14 @@ from probe_bench.jobs import Job
 from probe_bench.lineup import Contestant
 from probe_bench.parallel import side_by_side
 from probe_bench.protocols.clips import read_clips
-from probe_bench.protocols.labels import as_classes, learnable, metric_of
+from probe_bench.protocols.labels import as_classes, learnable, metric_of, verifies
+from probe_bench.protocols.pairs import read_pairs
 from probe_bench.protocols.phones import read_phones
 from probe_bench.protocols.protocol import Protocol
 from probe_bench.results import Stamp, chance_rows, task_rows, weight_rows, write_predictions
 from probe_bench.rows import Comparison, Row
 from probe_bench.scoring import Predictions, Score, score
-from probe_bench.task import Measure, Metric
+from probe_bench.task import Measure, Metric, ProbeName
 
 __all__ = ["Replication"]
 
@@ -107,13 +108,13 @@ class Replication:
         names = (job.task.name, job.corpus.name)
         found = self._read(protocol, job, contestant)
         if not found:
-            return _Outcome(notes=("a part has no labelled clips",))
+            return _Outcome(notes=(_nothing(job),))
         scores = tuple(
             each
             for predictions in found
             for each in score(
                 predictions,
-                (_metric(job),),
+                _metrics(job),
                 corpus=job.corpus.name,
                 task=job.task.name,
                 seed=self.stamp.seed,
@@ -135,6 +136,8 @@ class Replication:
         with self.shop.ledger.time(protocol.name, **where):
             if task.label == "phones":
                 return read_phones(protocol, task, corpus, job.folds, own)
+            if verifies(task):
+                return read_pairs(protocol, task, corpus, job.folds, own)
             return read_clips(protocol, task, corpus, job.folds, own, seed=self.stamp.seed)
 
     def _note(self, job: Job, protocol: Protocol, notes: Iterable[str]) -> None:
@@ -150,6 +153,8 @@ def _unfit(protocol: Protocol, job: Job, contestant: Contestant) -> str:
         if not protocol.phones:
             return "it has no task that reads phones"
         return "" if contestant.has_frames else contestant.frameless
+    if verifies(task) and protocol.pairs:
+        return "" if contestant.has_frames else contestant.frameless
     if learnable(task):
         return ""
     if task.unit == "frame":
@@ -157,20 +162,35 @@ def _unfit(protocol: Protocol, job: Job, contestant: Contestant) -> str:
     return "it has no head for classes that training has not heard"
 
 
-def _metric(job: Job) -> Metric:
+def _nothing(job: Job) -> str:
+    """Say why a task that a protocol can read gave no predictions."""
+    if verifies(job.task):
+        return "the pairs of valid or test clips are not both of one speaker and of two"
+    return "a part has no labelled clips"
+
+
+def _metrics(job: Job) -> tuple[Metric, ...]:
     """Return what the protocols score a task by."""
     if job.task.label == "phones":
-        return "per"
-    return metric_of(as_classes(job.task, job.corpus)[0])
+        return ("per",)
+    if verifies(job.task):
+        return ("eer", "mindcf")
+    return (metric_of(as_classes(job.task, job.corpus)[0]),)
 
 
 def _chance(job: Job, seed: int) -> list[Score]:
     """Score what needs no features by the protocols' metric."""
-    phones = job.task.label == "phones"
-    if not (phones or learnable(job.task)):
+    task, corpus = job.task, job.corpus
+    probe: ProbeName = "logistic"
+    if task.label == "phones":
+        probe = "ctc"
+    elif verifies(task):
+        probe = "cosine"
+    elif learnable(task):
+        task, corpus = as_classes(task, corpus)
+    else:
         return []
-    task, corpus = (job.task, job.corpus) if phones else as_classes(job.task, job.corpus)
-    measure = Measure(probe="ctc" if phones else "logistic", metrics=(_metric(job),))
+    measure = Measure(probe=probe, metrics=_metrics(job))
     return chance_scores(replace(task, measures=(measure,)), corpus, job.folds, seed)
 
 

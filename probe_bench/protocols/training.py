@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from probe_bench.probes.adam import Adam
 
-__all__ = ["Candidate", "Dropout", "Problem", "Regime", "Trained", "train"]
+__all__ = ["Candidate", "Dropout", "Inputs", "Problem", "Regime", "Trained", "train"]
+
+Inputs = Float[Tensor, "batch ..."] | tuple[Shaped[Tensor, "batch ..."], ...]
+"""What a head reads of some units: one tensor, or all its arguments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,8 @@ class Regime:
         last_rate: Share of the learning rate that a cosine over epochs falls to; 1: no schedule.
         clip_norm: Gradients longer than this are shortened to it.
         l2: Strength of Adam's penalty, added to the gradient.
+        weight_decay: Share of the weights that a step takes away, times the learning rate (AdamW).
+        at_once: Units that are read and differentiated at once, gradients of a step adding up; None: all.
         later_wins: Whether an equal value replaces an earlier one.
         skip_single: Whether a last batch of one unit is left out, which batch norm cannot read.
         seed: Of weights, order and dropout.
@@ -54,6 +59,8 @@ class Regime:
     last_rate: float = 1.0
     clip_norm: float | None = None
     l2: float = 0.0
+    weight_decay: float = 0.0
+    at_once: int | None = None
     later_wins: bool = False
     skip_single: bool = False
     seed: int = 42
@@ -117,18 +124,18 @@ class Problem(Protocol):
         """Count the training units."""
         ...
 
-    def read(self, units: Int[Tensor, " batch"]) -> Float[Tensor, "batch ..."]:
+    def read(self, units: Int[Tensor, " batch"]) -> Inputs:
         """Return the inputs of some training units."""
         ...
 
     def losses(
         self, outputs: Float[Tensor, "heads batch ..."], units: Int[Tensor, " batch"]
     ) -> Float[Tensor, " heads"]:
-        """Loss of each head."""
+        """Loss of each head, averaged over the units."""
         ...
 
     def values(
-        self, forward: Callable[[Float[Tensor, "batch ..."]], Float[Tensor, "heads batch ..."]]
+        self, forward: Callable[[Inputs], Float[Tensor, "heads batch ..."]]
     ) -> Sequence[float]:
         """Judge each head on validation data; higher is better, NaN where undefined."""
         ...
@@ -228,19 +235,28 @@ class _Stack:
         """Move every head by one batch."""
         self._template.train()
         weights = {name: x.requires_grad_() for name, x in self._weights.items()}
-        outputs = self._forward(weights, problem.read(units))
-        loss = problem.losses(outputs, units).sum()
-        gradients = dict(
-            zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True)
-        )
+        gradients = self._gradients(weights, problem, units)
         shares = self._shares(gradients)
         moved = {}
         for name, tensor in weights.items():
             axes = (-1,) + (1,) * (tensor.dim() - 1)
             old = tensor.detach()
             gradient = gradients[name] * shares.view(axes) + self._regime.l2 * old
-            moved[name] = old + self._adams[name].step(gradient, rate * self._rates.view(axes))
+            lr = rate * self._rates.view(axes)
+            decayed = old * (1 - lr * self._regime.weight_decay)
+            moved[name] = decayed + self._adams[name].step(gradient, lr)
         self._weights = moved
+
+    def _gradients(self, weights: _State, problem: Problem, units: Int[Tensor, " batch"]) -> _State:
+        """Differentiate the loss of a batch, piece by piece."""
+        pieces = torch.split(units, self._regime.at_once or len(units))
+        sums = [torch.zeros_like(x) for x in weights.values()]
+        for piece in pieces:
+            outputs = self._forward(weights, problem.read(piece))
+            loss = problem.losses(outputs, piece).sum() * (len(piece) / len(units))
+            found = torch.autograd.grad(loss, list(weights.values()))
+            sums = [known + new for known, new in zip(sums, found, strict=True)]
+        return dict(zip(weights, sums, strict=True))
 
     def _shares(self, gradients: _State) -> Float[Tensor, " heads"]:
         """What clipping leaves of each head's gradient (as `torch.nn.utils.clip_grad_norm_`)."""
@@ -250,11 +266,12 @@ class _Stack:
         norm = torch.stack(squares).sum(0).sqrt()
         return (self._regime.clip_norm / (norm + 1e-6)).clamp(max=1.0)
 
-    def _forward(self, weights: _State, x: Float[Tensor, "batch ..."]) -> Tensor:
+    def _forward(self, weights: _State, x: Inputs) -> Tensor:
         """Outputs of every head on the same inputs."""
+        given = x if isinstance(x, tuple) else (x,)
 
         def one(weights: _State, buffers: _State) -> Tensor:
-            outputs: Tensor = functional_call(self._template, (dict(weights), dict(buffers)), (x,))
+            outputs: Tensor = functional_call(self._template, (dict(weights), dict(buffers)), given)
             return outputs
 
         outputs: Tensor = vmap(one, randomness="same")(weights, self._buffers)
