@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["Trials", "cosine_scores", "make_trials", "pair_sums"]
+__all__ = ["MOST_CLIPS", "Trials", "cosine_scores", "make_trials", "pair_sums"]
 
 _ELEMENTS = 1 << 23  # products of pairs in flight
-_MOST_CLIPS = 4096  # all of whose pairs are listed; of more clips, so many at even distances
+MOST_CLIPS = 4096  # all of whose pairs are listed; of more clips, so many at even distances
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ def make_trials(labels: Sequence[str], recordings: Sequence[str], cap: int = 20_
         recordings: Recording of each clip; pairs within a recording would test the channel.
         cap: Most trials; error rates are per kind, so each kind may take half.
     """
-    clips = _thin(torch.arange(len(labels)), _MOST_CLIPS)
+    clips = _thin(torch.arange(len(labels)), MOST_CLIPS)
     label, recording = (
         torch.from_numpy(np.unique(names, return_inverse=True)[1])[clips]
         for names in (labels, recordings)

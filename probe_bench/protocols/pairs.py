@@ -28,7 +28,7 @@ from probe_bench.task import Task
 
 __all__ = ["CROP_S", "read_pairs"]
 
-CROP_S = 8
+CROP_S = 8.0
 """Seconds that training reads of a longer clip, anew each time."""
 
 _CLIPS_AT_ONCE = 8

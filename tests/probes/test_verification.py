@@ -41,7 +41,7 @@ def test_of_very_many_clips_some_at_even_distances_are_paired(
 ) -> None:
     speakers = [f"s{i // 10}" for i in range(90)]
     recordings = [f"r{i}" for i in range(90)]
-    monkeypatch.setattr("probe_bench.probes.verification._MOST_CLIPS", 30)
+    monkeypatch.setattr("probe_bench.probes.verification.MOST_CLIPS", 30)
     trials = make_trials(speakers, recordings)
     kept = list(combinations(range(0, 90, 3), 2))
     assert list(zip(trials.first.tolist(), trials.second.tolist(), strict=True)) == kept

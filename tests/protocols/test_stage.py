@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from rich.console import Console
 
 from probe_bench.config import RunConfig
 from probe_bench.errors import UserError
-from probe_bench.protocols import clips
+from probe_bench.protocols import clips, pairs
 from probe_bench.rows import read_beside, read_comparisons, read_rows
 from probe_bench.run import run
 
@@ -41,11 +42,10 @@ def test_a_run_by_protocols(tones: Path, tmp_path: Path, monkeypatch: pytest.Mon
         return whole(candidates[1:3], problem, replace(regime, longest=40, check_every=20), device)
 
     monkeypatch.setattr(clips, "train", train)
-    said = Console(record=True, width=500)
     config = RunConfig(
         encoder=("audio-jepa",),
         baselines=False,
-        task=("emotion", "verification"),
+        task=("emotion",),
         analysis=("none",),
         diagnostic=("none",),
         degrade=("none",),
@@ -54,7 +54,7 @@ def test_a_run_by_protocols(tones: Path, tmp_path: Path, monkeypatch: pytest.Mon
         cache=tmp_path / "cache",
         out=tmp_path / "out",
     )
-    out = run(config, said)
+    out = run(config, Console(quiet=True))
     rows = read_rows(out / "results.csv")
     ours = rows[rows["probe"].str.startswith("superb")]
     scores = ours[ours["metric"] == "accuracy"]
@@ -75,7 +75,71 @@ def test_a_run_by_protocols(tones: Path, tmp_path: Path, monkeypatch: pytest.Mon
     record = json.loads((out / "run.json").read_text())
     (protocol,) = record["protocols"]
     assert "random fifth" in protocol["faults"]["superb"]
-    assert "verification on iemocap: protocol superb: it has no head" in said.export_text()
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine speakers, each a pitch of their own, speak eight times."""
+    folder = tmp_path_factory.mktemp("voxceleb1")
+    rng, rows = np.random.default_rng(0), []
+    for i in range(72):
+        time_s = np.arange(int((0.6 + 0.05 * (i % 8)) * RATE_HZ)) / RATE_HZ
+        sound = 0.1 * np.sin(2 * np.pi * 150 * 1.3 ** (i // 8) * time_s)
+        sound += 0.01 * rng.standard_normal(len(time_s))
+        soundfile.write(folder / f"{i:02}.wav", sound, RATE_HZ)
+        rows.append(f"{i:02}.wav,s{i // 8},{('train', 'valid', 'test')[i // 8 % 3]}")
+    (folder / "manifest.csv").write_text("\n".join(["path,speaker,split", *rows]) + "\n")
+    return folder
+
+
+def test_a_run_that_verifies(voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pairs.train
+
+    def train(candidates: Any, problem: Any, regime: Any, device: Any) -> Any:
+        return whole(candidates, problem, replace(regime, longest=4, check_every=2), device)
+
+    monkeypatch.setattr(pairs, "train", train)
+    said = Console(record=True, width=500)
+    config = RunConfig(
+        encoder=("logmel:50",),
+        baselines=False,
+        task=("verification",),
+        probe=("cosine",),
+        analysis=("none",),
+        diagnostic=("none",),
+        degrade=("none",),
+        protocol=("superb", "hear"),
+        corpus=(f"voxceleb1={voices}",),
+        cache=tmp_path / "cache",
+        out=tmp_path / "out",
+    )
+    out = run(config, said)
+    rows = read_rows(out / "results.csv")
+    best = rows[(rows["layer"] == "best") & (rows["role"] != "chance")].set_index(
+        ["probe", "metric"]
+    )
+    assert set(best.index) == {(p, m) for p in ("cosine", "superb") for m in ("eer", "mindcf")}
+    ours, cosine = best.loc[("superb", "eer")], best.loc[("cosine", "eer")]
+    assert ours["unit"] == "trial"
+    assert ours["ci_low"] <= ours["value"] <= ours["ci_high"]
+    assert ours["setting"].startswith("layer=sum;lr=0.0001;epoch=")
+    assert (ours["n"], ours["n_groups"]) == (cosine["n"], cosine["n_groups"]), "the same trials"
+    assert ours["value"] < 0.25
+    ours, cosine = (
+        pd.read_csv(out / "predictions" / f"verification.voxceleb1.logmel_50.{probe}.csv.gz")
+        for probe in ("superb", "cosine")
+    )
+    assert set(zip(ours["clip"], ours["other_clip"], strict=True)) == set(
+        zip(cosine["clip"], cosine["other_clip"], strict=True)
+    )
+    table = read_beside(out / "published.csv")
+    assert (
+        dict(zip(table["published_encoder"], table["published"], strict=True))["HuBERT Base"]
+        == 0.0511
+    )
+    text = said.export_text()
+    assert "verification on voxceleb1: protocol hear: it has no head" in text
+    assert "verification on voxceleb1: protocol superb" not in text
 
 
 def test_an_unknown_protocol_is_named(tmp_path: Path) -> None:
