@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,15 @@ def test_pooled_statistics_are_enough_where_nothing_reads_frames(
     agenda = make_agenda(config, tmp_path)
     assert not agenda.needs_frames("a")
     assert [len(corpus) for corpus in agenda.corpora] == [2]
+
+
+def test_a_protocol_that_verifies_reads_frames(folder: Callable[..., str], tmp_path: Path) -> None:
+    config = RunConfig(
+        task=("verification",), analysis=("none",), corpus=(folder("a", speaker="x"),)
+    )
+    assert not make_agenda(config, tmp_path).needs_frames("a")
+    assert make_agenda(replace(config, protocol=("superb",)), tmp_path).needs_frames("a")
+    assert not make_agenda(replace(config, protocol=("hear",)), tmp_path).needs_frames("a")
 
 
 def test_a_task_without_its_label_is_refused(folder: Callable[..., str], tmp_path: Path) -> None:

@@ -228,4 +228,6 @@ def _whole(x: Float[Tensor, "frames layers dim"]) -> Float[Tensor, "frames layer
 
 def _long_enough(x: Float[Tensor, "frames layers dim"]) -> Float[Tensor, "_ layers dim"]:
     """Repeat a clip that is shorter than the network can read."""
-    return x.repeat(-(-FEWEST_FRAMES // len(x)), 1, 1) if len(x) < FEWEST_FRAMES else x
+    if len(x) >= FEWEST_FRAMES:
+        return x
+    return x.repeat(-(-FEWEST_FRAMES // len(x)), 1, 1)[:FEWEST_FRAMES]

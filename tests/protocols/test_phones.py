@@ -133,5 +133,6 @@ def test_the_loss_is_that_of_torch_clip_by_clip(spoken: Spoken, corpus: Corpus) 
         torch.testing.assert_close(found[head], torch.stack(each).mean())
 
 
-def test_only_superb_has_a_task_of_phones() -> None:
+def test_only_superb_has_tasks_of_phones_and_pairs() -> None:
     assert [name for name, p in registry.protocols().items() if p.phones] == ["superb"]
+    assert [name for name, p in registry.protocols().items() if p.pairs] == ["superb"]

@@ -96,7 +96,7 @@ def test_every_published_number_belongs_to_a_variant_and_is_a_fraction() -> None
         v.name
         for p in registry.protocols().values()
         for folds in (True, False)
-        for v in (*p.clips(folds, False), *p.phones)
+        for v in (*p.clips(folds, False), *p.phones, *p.pairs)
     }
     for each in published():
         assert each.protocol in variants

@@ -61,7 +61,13 @@ def plain_loop(candidate: Candidate, regime: Regime) -> nn.Module:
     problem = Clips()
     torch.manual_seed(regime.seed)
     module = candidate.build()
-    adam = torch.optim.Adam(module.parameters(), lr=candidate.lr, weight_decay=regime.l2)
+    adam: torch.optim.Optimizer
+    if regime.weight_decay:
+        adam = torch.optim.AdamW(
+            module.parameters(), lr=candidate.lr, weight_decay=regime.weight_decay
+        )
+    else:
+        adam = torch.optim.Adam(module.parameters(), lr=candidate.lr, weight_decay=regime.l2)
     generator = torch.Generator().manual_seed(regime.seed)
     for epoch in range(regime.longest):
         share = regime.last_rate + (1 - regime.last_rate) / 2 * (
@@ -89,8 +95,9 @@ REGIME = Regime(batch_size=16, counted_in="epochs", longest=6, later_wins=True)
         replace(REGIME, last_rate=0.1),
         replace(REGIME, clip_norm=0.05),
         replace(REGIME, l2=0.01),
+        replace(REGIME, weight_decay=0.3),
     ],
-    ids=["plain", "unshuffled", "cosine", "clipped", "penalised"],
+    ids=["plain", "unshuffled", "cosine", "clipped", "penalised", "decayed"],
 )
 def test_a_stack_is_the_usual_loop_head_by_head(regime: Regime) -> None:
     tried = candidates(0.01, 0.1)
@@ -99,6 +106,45 @@ def test_a_stack_is_the_usual_loop_head_by_head(regime: Regime) -> None:
         expected = plain_loop(candidate, regime).state_dict()
         for name, tensor in found.module.state_dict().items():
             torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-5, msg=name)
+
+
+class Scaled(nn.Module):
+    """A head of two arguments without batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(DIM, CLASSES)
+
+    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
+        return self.linear(x) * scale.unsqueeze(1)
+
+
+class ClipsOfTwoTensors(Clips):
+    """Clips with a second argument, and how many were read at once."""
+
+    at_once: int = 0
+
+    def read(self, units: Tensor) -> tuple[Tensor, ...]:
+        self.at_once = max(self.at_once, len(units))
+        return self.x[units], 1 + self.y[units].float()
+
+    def values(self, forward: Callable[[tuple[Tensor, ...]], Tensor]) -> list[float]:
+        return [0.0] * len(forward(self.read(torch.arange(1))))
+
+
+@pytest.mark.parametrize("at_once", [5, 16, 100])
+def test_a_batch_in_pieces_is_the_same_batch(at_once: int) -> None:
+    tried = candidates(0.01, 0.1, build=Scaled)
+    regime = replace(REGIME, clip_norm=0.05)
+    whole, pieces = ClipsOfTwoTensors(), ClipsOfTwoTensors()
+    expected = train(tried, whole, regime, CPU)
+    found = train(tried, pieces, replace(regime, at_once=at_once), CPU)
+    assert (whole.at_once, pieces.at_once) == (16, min(16, at_once))
+    for one, other in zip(expected, found, strict=True):
+        for name, tensor in one.module.state_dict().items():
+            torch.testing.assert_close(
+                other.module.state_dict()[name], tensor, rtol=1e-4, atol=1e-6
+            )
 
 
 def test_dropout_of_a_head_does_not_depend_on_its_company() -> None:
