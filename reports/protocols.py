@@ -57,7 +57,7 @@ class ProtocolTable:
 def protocol_tables(
     table: pd.DataFrame, published: pd.DataFrame, protocols: Sequence[Mapping[str, Any]]
 ) -> list[ProtocolTable]:
-    """Return a table for every protocol, task and corpus.
+    """Return a table for every protocol, task and corpus, by the task's first metric.
 
     Args:
         table: Rows with display names.
@@ -82,10 +82,12 @@ def _table(
     rows: pd.DataFrame,
     published: pd.DataFrame,
 ) -> ProtocolTable:
+    metric = str(rows["metric"].iloc[0])
+    rows = rows[rows["metric"] == metric]
     variants = [str(probe) for probe in rows["probe"].unique()]
-    theirs = published[published["protocol"].isin(variants)]
+    theirs = published[published["protocol"].isin(variants) & (published["metric"] == metric)]
     subjects_first = rows.sort_values("role", key=lambda role: role != "subject", kind="stable")
-    text = metric_text(str(rows["metric"].iloc[0]))
+    text = metric_text(metric)
     others = theirs[theirs["encoder"] == ""].sort_values(
         "published", ascending=text.lower_is_better
     )
