@@ -40,7 +40,7 @@ class Probing:
 
     Attributes:
         contestants: Every encoder.
-        features: By encoder and corpus, or encoder and name of a degraded test.
+        features: By encoder and corpus, or encoder and name of a degraded part.
         tests_under: Degraded test clips of the tasks.
         diagnostics: Names.
         config: Strengths and sizes of the probes.
@@ -180,8 +180,9 @@ class _Bout:
         """Fit all probes on clean audio; read them on it and on degraded test clips."""
         job, further = self._job, []
         if contestant.encoder:
+            features = self._all.features
             further = [
-                test.numbered(self._all.features[contestant.name, test.name])
+                test.numbered({p.name: features[contestant.name, p.name] for p in test.parts})
                 for test in self._under
             ]
         with self._time("probe", contestant):
