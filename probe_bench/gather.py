@@ -154,6 +154,11 @@ class Workshop:
         slowness = {name: degrading_slowness(surveys[name].degradation) for name in waiting}
         busy = {encoder: plans[encoder, name] for (encoder, name), s in missing_s.items() if s}
         speeds = {name: encoding_speed(p.encoder, str(self.device)) for name, p in busy.items()}
+
+        def seconds(encoder: str, name: str) -> float:
+            missing = missing_s[encoder, name]
+            return missing and missing * (1 / speeds[encoder] + slowness[name] / waiting[name])
+
         return [
             Cost(
                 encoder=encoder,
@@ -161,10 +166,7 @@ class Workshop:
                 clips=sum(len(shard) for shard in planned.shards),
                 audio_s=sum(planned.audio_s),
                 missing_s=missing_s[encoder, name],
-                seconds=missing_s[encoder, name]
-                * (1 / speeds[encoder] + slowness[name] / waiting[name])
-                if missing_s[encoder, name]
-                else 0.0,
+                seconds=seconds(encoder, name),
                 n_bytes=planned.n_bytes,
             )
             for (encoder, name), planned in plans.items()

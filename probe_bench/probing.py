@@ -40,7 +40,7 @@ class Probing:
 
     Attributes:
         contestants: Every encoder.
-        features: By encoder and corpus, or encoder and name of a degraded test.
+        features: By encoder and corpus, or encoder and name of a degraded part.
         tests_under: Degraded test clips of the tasks.
         diagnostics: Names.
         config: Strengths and sizes of the probes.
@@ -66,6 +66,7 @@ class Probing:
         """Score every encoder on every task, write its predictions, and test the differences."""
         if not jobs:
             return
+        self.notes.update(dict.fromkeys(self._untried()))
         bouts = [_Bout(self, job) for job in jobs]
         entries = [(bout, contestant) for bout in bouts for contestant in self.contestants]
         with screen.progress(self.shop.console) as bar:
@@ -81,6 +82,12 @@ class Probing:
         for k, bout in enumerate(bouts):
             n = len(self.contestants)
             yield from bout.rows(found[k * n : (k + 1) * n])
+
+    def _untried(self) -> Iterator[str]:
+        """Say which contestants cannot hear degraded audio, if any is asked for."""
+        for contestant in self.contestants if self.tests_under else ():
+            if not contestant.encoder:
+                yield f"{contestant.name} not tried on degraded audio, it is a folder of features"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +162,7 @@ class _Bout:
             meaning = diagnose(self._plan, own, found.scores)
         robust = self._robustness(found)
         return _Outcome(
-            notes=(*self._untried(contestant), *found.notes),
+            notes=found.notes,
             rows=tuple(self._rows(contestant, found, meaning, robust)),
             scores=(*found.scores, *meaning.tested),
             areas=tuple(robust.picked) if robust else (),
@@ -180,8 +187,9 @@ class _Bout:
         """Fit all probes on clean audio; read them on it and on degraded test clips."""
         job, further = self._job, []
         if contestant.encoder:
+            features = self._all.features
             further = [
-                test.numbered(self._all.features[contestant.name, test.name])
+                test.numbered({p.name: features[contestant.name, p.name] for p in test.parts})
                 for test in self._under
             ]
         with self._time("probe", contestant):
@@ -198,11 +206,6 @@ class _Bout:
         degradations = [test.degradation for test in self._under]
         pairs = list(zip(degradations, found.further, strict=True))
         return robustness(found.scores, pairs, self._chance)
-
-    def _untried(self, contestant: Contestant) -> Iterator[str]:
-        """Say where degraded audio was asked for and could not be read."""
-        if self._under and not contestant.encoder:
-            yield f"{contestant.name} not tried on degraded audio, it is a folder of features"
 
     def _time(self, stage: str, contestant: Contestant) -> AbstractContextManager[Stage]:
         task, corpus = self._names

@@ -41,7 +41,7 @@ def digest(
         "encoders": [[c.name, c.fingerprint] for c in contestants],
         "corpora": [[name, looked.digest] for name, looked in surveys.items()],
     }
-    degradations = [[kind.name, kind.version] for kind in named_kinds(config.degrade)]
+    degradations = [[k.name, k.version, k.severities] for k in named_kinds(config.degrade)]
     if config.protocol != ("none",):
         record["protocols"] = config.protocol
     if degradations:  # runs without any keep the ids that they always had

@@ -81,11 +81,12 @@ def run(config: RunConfig, console: Console) -> Path:
     probes = ProbeConfig(max_train_frames=config.train_frames or None, scratch=shop.cache.root)
     console.print(screen.probing(_expected_s(found, probes, shop)))
     tests_under = degraded_tests(kinds, found.jobs, found.surveys, config.seed)
+    parts = {part.name: part for test in tests_under for part in test.parts}
     features = shop.gather(
         found.contestants,
-        found.surveys | {test.name: test.survey for test in tests_under},
+        found.surveys | {name: part.survey for name, part in parts.items()},
         {name for name in found.surveys if found.agenda.needs_frames(name)}
-        | {test.name for test in tests_under if test.needs_frames},
+        | {name for name, part in parts.items() if part.needs_frames},
     )
     run_id = digest(config, found.contestants, found.surveys)
     stamp = Stamp(run_id=run_id, seed=config.seed)

@@ -18,6 +18,10 @@ MAX_ROWS = 2
 ROW_PT, FIRST_ROW_PT = 9.0, 4.0
 AXIS_WIDTH_PT = 188.0
 LETTER_PT, GAP_PT = 4.3, 4.0
+NAMES_IN, DEPTHS_IN = (
+    0.44,
+    0.5,
+)  # under a panel: one row of names, or relative depths, and the label
 
 Layout = tuple[tuple[str, float], ...]
 
@@ -46,8 +50,9 @@ def draw_layer_axis(axes: Axes, rows: pd.DataFrame, encoders: Mapping[str, Look]
 
 def axis_height_in(table: pd.DataFrame, panels: Iterable[pd.DataFrame]) -> float:
     """Room that the names of the layers and the label of the axis need under every panel."""
-    rows = [len(_layouts(rows, looks_here(table, rows))) for rows in panels]
-    return 0.44 + (max((n for n in rows if n <= MAX_ROWS), default=1) - 1) * ROW_PT / 72
+    counts = [len(_layouts(rows, looks_here(table, rows))) for rows in panels]
+    rooms = [NAMES_IN + (n - 1) * ROW_PT / 72 if 1 <= n <= MAX_ROWS else DEPTHS_IN for n in counts]
+    return max(rooms, default=NAMES_IN)
 
 
 def _layouts(rows: pd.DataFrame, encoders: Mapping[str, Look]) -> dict[Layout, list[Look]]:

@@ -16,7 +16,7 @@ from probe_bench.audio import load
 from probe_bench.cache import Cache
 from probe_bench.corpus import Clip, Corpus, Segment
 from probe_bench.degradations import KINDS, Degradation, named_kinds
-from probe_bench.degraded import degraded_tests
+from probe_bench.degraded import DegradedTest, degraded_tests
 from probe_bench.encoder import Layer
 from probe_bench.evaluate import evaluate
 from probe_bench.extract import extract, plan
@@ -60,6 +60,11 @@ def open_features(
     )
 
 
+def numbered(test: DegradedTest, encoder: ToyEncoder, cache: Cache) -> Features:
+    parts = {part.name: open_features(encoder, part.survey, cache) for part in test.parts}
+    return test.numbered(parts)
+
+
 def test_only_test_clips_are_ever_degraded(
     looked: Survey, toy_encoder: ToyEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,7 +83,7 @@ def test_only_test_clips_are_ever_degraded(
     clean = open_features(toy_encoder, looked, cache)
     assert seen == []
     for test in asked:
-        features = test.numbered(open_features(toy_encoder, test.survey, cache))
+        features = numbered(test, toy_encoder, cache)
         pooled = features.pooled(1)
         assert torch.isnan(pooled[[0, 1, 2, 3, 6, 7]]).all()
         assert torch.isfinite(pooled[[4, 5]]).all()
@@ -103,9 +108,8 @@ def test_features_are_those_of_the_degraded_waveform(
 ) -> None:
     job = job_of(looked.corpus, [([0], [1], [5, 3]), ([0], [1], [2])])
     asked = degraded_tests(named_kinds(["reverb"]), [job], {"noise": looked}, seed=4)
-    assert [test.clips for test in asked] == [(2, 3, 5)] * 4
-    test = asked[2]
-    features = test.numbered(open_features(toy_encoder, test.survey, Cache(tmp_path)))
+    assert [test.clips for test in asked] == [[2, 3, 5]] * 4
+    features = numbered(asked[2], toy_encoder, Cache(tmp_path))
     degradation = Degradation(kind=KINDS["reverb"], severity=0.6, seed=4)
     for clip in (2, 3, 5):
         source = looked.corpus.clips[clip]
@@ -121,7 +125,7 @@ def test_stopped_extraction_goes_on_and_every_setting_has_its_own_entry(
     cache = Cache(tmp_path / "cache")
     job = job_of(looked.corpus, [([0], [1], [2, 6, 7])])
     asked = degraded_tests(named_kinds(["noise-white"]), [job], {"noise": looked}, seed=0)
-    mild, *_, severe = asked
+    mild, *_, severe = (test.parts[0] for test in asked)
     planned = plan(toy_encoder, mild.survey, frames=True, dtype="float16")
     assert len(planned.shards) > 1
 
@@ -143,20 +147,37 @@ def test_stopped_extraction_goes_on_and_every_setting_has_its_own_entry(
     extract([planned], mild.survey, cache, device="cpu")
     assert toy_encoder.calls == calls
     again = degraded_tests(named_kinds(["noise-white"]), [job], {"noise": looked}, seed=1)
-    surveys = [mild.survey, severe.survey, again[0].survey, looked]
+    surveys = [mild.survey, severe.survey, again[0].parts[0].survey, looked]
     keys = [plan(toy_encoder, each, frames=True, dtype="float16").key for each in surveys]
     assert len({key.digest() for key in keys}) == 4
     assert json.loads(entry.describe()["degradation"])["snr_db"] == 20
     assert "degradation" not in json.loads(keys[-1].canonical())
 
 
-def test_tasks_that_test_the_same_clips_share_their_degraded_audio(looked: Survey) -> None:
-    same, other = [([0, 1, 6], [2], [5, 4])], [([0, 1, 6], [2], [5, 3])]
-    jobs = [job_of(looked.corpus, folds) for folds in (same, same, other)]
-    asked = degraded_tests(named_kinds(["telephone"]), jobs, {"noise": looked}, seed=0)
-    assert [test.job for test in asked] == jobs
-    names = [test.name for test in asked]
-    assert names[0] == names[1] != names[2]
+def test_a_clip_is_degraded_once_and_has_frames_where_a_task_reads_them(
+    looked: Survey, toy_encoder: ToyEncoder, tmp_path: Path
+) -> None:
+    framed = job_of(looked.corpus, [([0], [1], [5, 4])])
+    pooled = job_of(looked.corpus, [([0], [1], [3, 5]), ([0], [1], [2])])
+    framed = replace(framed, task=replace(framed.task, unit="frame"))
+    # The pooled task sees a corpus of its own: its clip 0 is clip 1 of the survey.
+    own = replace(looked.corpus, clips=looked.corpus.clips[1:])
+    shifted = [replace(fold, test=tuple(c - 1 for c in fold.test)) for fold in pooled.folds]
+    pooled = replace(pooled, corpus=own, clips=tuple(range(1, 8)), folds=tuple(shifted))
+    asked = degraded_tests(named_kinds(["telephone"]), [framed, pooled], {"noise": looked}, seed=0)
+    parts = {part.name: part for test in asked for part in test.parts}.values()
+    assert [(part.clips, part.needs_frames) for part in parts] == [((4, 5), True), ((2, 3), False)]
+    cache, whole = Cache(tmp_path / "cache"), range(8)
+    every = looked.part(whole, "all", asked[0].degradation)
+    expected = open_features(toy_encoder, every, cache)
+    features = [numbered(test, toy_encoder, cache) for test in asked]
+    assert torch.equal(features[0].pooled(1)[[4, 5]], expected.pooled(1)[[4, 5]])
+    assert torch.equal(features[1].pooled(1)[[1, 2, 4]], expected.pooled(1)[[2, 3, 5]])
+    assert torch.isnan(features[1].pooled(1)[[0, 3, 5, 6]]).all()
+    assert torch.equal(features[1].n_frames(0)[[1, 2, 4]], expected.n_frames(0)[[2, 3, 5]])
+    (first, second), known = features[0].frames(0, [5, 4]), expected.frames(0, [5, 4])
+    assert torch.equal(first, known[0])
+    assert torch.equal(second, known[1])
 
 
 class MadeFeatures:

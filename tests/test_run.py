@@ -220,12 +220,16 @@ def test_embedded_features_score_as_their_encoder_does(
     )
     theirs = f"features:{tmp_path / 'theirs'}"
     command("run", "--encoder", "logmel:25", theirs, *corpus, "--task", "speaker", "phoneme",
-            "--dtype", "float32", "--degrade", "none", "--out", tmp_path / "out")  # fmt: skip
-    rows = read_rows(tmp_path / "out" / "results.csv").set_index(["encoder", "task", "metric"])
+            "--dtype", "float32", "--degrade", "telephone", "--out", tmp_path / "out")  # fmt: skip
+    said = capsys.readouterr().out
+    assert said.count("features:theirs not tried on degraded audio") == 1
+    rows = read_rows(tmp_path / "out" / "results.csv")
+    assert set(rows.loc[rows["split"] == "test+telephone", "encoder"]) == {"logmel:25"}
+    rows = rows[rows["split"] != "test+telephone"].set_index(["encoder", "task", "metric"])
     tasks = set(rows.loc["features:theirs"].index.get_level_values("task"))
     if pool == "mean":
         assert tasks == {"speaker"}
-        assert "one vector a clip" in capsys.readouterr().out
+        assert "one vector a clip" in said
         return
     assert tasks == {"speaker", "phoneme", "modulation", "geometry"}
     for task, metric in (("speaker", "accuracy"), ("phoneme", "accuracy"), ("phoneme", "per")):

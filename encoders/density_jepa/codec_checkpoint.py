@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from probe_bench.encoders.density_jepa.codec import CodecRecipe
 from probe_bench.encoders.pretraining import checkpoint as encoders
 from probe_bench.encoders.pretraining.recipe import Recipe, from_json, to_json
-from probe_bench.encoders.pretraining.tensor_file import write_tensors
+from probe_bench.encoders.pretraining.tensor_file import Kind, read_tensors, write_tensors
 from probe_bench.errors import CheckpointError, UserError
 
 __all__ = ["CodecCheckpoint", "export_codec", "export_encoder", "part", "read", "write"]
 
-_FORMAT = "probe-bench-codec-1"
+_KIND = Kind(noun="codec", format="probe-bench-codec-1", command="probe-bench tokenizer train")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ def write(checkpoint: CodecCheckpoint, path: Path) -> None:
     """Write atomically: after a kill at any moment the old or the new file stands whole."""
     fields = dataclasses.fields(checkpoint)
     config = {f.name: to_json(getattr(checkpoint, f.name)) for f in fields if f.name != "tensors"}
-    about = {"format": _FORMAT, "config": json.dumps(config, sort_keys=True)}
+    about = {"format": _KIND.format, "config": json.dumps(config, sort_keys=True)}
     write_tensors(checkpoint.tensors, path, about)
 
 
@@ -64,25 +63,8 @@ def read(path: Path) -> CodecCheckpoint:
     Raises:
         CheckpointError: If the file is missing, damaged or no codec.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no such codec; expected a file that `probe-bench tokenizer train` wrote"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: damaged or not safetensors ({error}); expected a codec of "
-            "`probe-bench tokenizer train`; copy it again or train again"
-        ) from error
-    if metadata.get("format") != _FORMAT:
-        raise CheckpointError(
-            f"{path}: format {metadata.get('format')!r}; expected {_FORMAT!r}; "
-            "give the file that `probe-bench tokenizer train` wrote, not the encoder's"
-        )
-    return _parse(path, metadata.get("config", ""), tensors)
+    tensors, about = read_tensors(path, _KIND)
+    return _parse(path, about.get("config", ""), tensors)
 
 
 def _parse(path: Path, config: str, tensors: Mapping[str, Tensor]) -> CodecCheckpoint:

@@ -8,17 +8,18 @@ from pathlib import Path
 import soundfile
 import torch
 from jaxtyping import Int
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from probe_bench import audio
 from probe_bench.encoders.density_jepa.tokenizer import Tokenizer
-from probe_bench.encoders.pretraining.tensor_file import write_tensors
+from probe_bench.encoders.pretraining.tensor_file import Kind, read_tensors, write_tensors
 from probe_bench.errors import CheckpointError, UserError
 
 __all__ = ["TokenFile", "decode_files", "encode_files", "read_tokens", "write_tokens"]
 
-_FORMAT = "probe-bench-tokens-1"
+_KIND = Kind(
+    noun="token file", format="probe-bench-tokens-1", command="probe-bench tokenizer encode"
+)
 _SUFFIX = ".tokens.safetensors"
 _INT16 = 2**15
 
@@ -93,7 +94,11 @@ def write_tokens(file: TokenFile, path: Path) -> None:
     """Write tokens in the smallest integers that hold them."""
     small = int(file.tokens.max()) < _INT16
     tokens = file.tokens.to(torch.int16 if small else torch.int64)
-    about = {"format": _FORMAT, "n_samples": str(file.n_samples), "tokenizer": file.fingerprint}
+    about = {
+        "format": _KIND.format,
+        "n_samples": str(file.n_samples),
+        "tokenizer": file.fingerprint,
+    }
     write_tensors({"tokens": tokens}, path, about)
 
 
@@ -103,19 +108,9 @@ def read_tokens(path: Path) -> TokenFile:
     Raises:
         CheckpointError: If it is missing, damaged or no token file.
     """
-    try:
-        with safe_open(path, framework="pt") as opened:
-            about = opened.metadata() or {}
-            tokens = opened.get_tensor("tokens").long()
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: missing, damaged or no token file ({error}); expected a file that "
-            "`probe-bench tokenizer encode` wrote"
-        ) from error
-    if about.get("format") != _FORMAT:
-        raise CheckpointError(
-            f"{path}: format {about.get('format')!r}; expected {_FORMAT!r}; encode again"
-        )
+    tensors, about = read_tensors(path, _KIND)
     return TokenFile(
-        tokens=tokens, n_samples=int(about["n_samples"]), fingerprint=about["tokenizer"]
+        tokens=tensors["tokens"].long(),
+        n_samples=int(about["n_samples"]),
+        fingerprint=about["tokenizer"],
     )

@@ -16,12 +16,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from probe_bench.encoders.pretraining.recipe import Recipe, from_json, to_json
-from probe_bench.encoders.pretraining.tensor_file import write_tensors
+from probe_bench.encoders.pretraining.tensor_file import Kind, read_tensors, write_tensors
 from probe_bench.errors import CheckpointError, UserError
 
 __all__ = ["Checkpoint", "encoder_tensors", "export_encoder", "fill", "is_ours", "read", "write"]
 
-_FORMAT = "probe-bench-jepa-2"
+_KIND = Kind(noun="checkpoint", format="probe-bench-jepa-2", command="probe-bench pretrain")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         "corpora": list(checkpoint.corpora),
         "audio_sha256": checkpoint.audio_sha256,
     }
-    about = {"format": _FORMAT, "system": checkpoint.recipe.system}
+    about = {"format": _KIND.format, "system": checkpoint.recipe.system}
     config_text = json.dumps(config, sort_keys=True)
     write_tensors(checkpoint.tensors, path, about | {"config": config_text})
 
@@ -66,25 +66,8 @@ def read(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: If the file is missing, damaged or not one of ours.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no such checkpoint; expected a file that `probe-bench pretrain` wrote"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: damaged or not safetensors ({error}); expected a checkpoint of "
-            "`probe-bench pretrain`; copy it again or train again"
-        ) from error
-    if metadata.get("format") != _FORMAT:
-        raise CheckpointError(
-            f"{path}: format {metadata.get('format')!r}; expected {_FORMAT!r}; "
-            "use a file that this version's `probe-bench pretrain` wrote"
-        )
-    return _parse(path, metadata.get("config", ""), tensors)
+    tensors, about = read_tensors(path, _KIND)
+    return _parse(path, about.get("config", ""), tensors)
 
 
 def is_ours(path: Path) -> bool:

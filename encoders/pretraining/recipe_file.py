@@ -15,7 +15,7 @@ import dataclasses
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from probe_bench.encoders.pretraining.field_types import described, fitted
 from probe_bench.encoders.pretraining.recipe import Recipe, part
@@ -93,7 +93,7 @@ def _changed(value: Any, changes: Mapping[str, Any], where: str) -> Any:
 
 def _value(change: Any, present: Any, hint: Any, where: str) -> Any:
     """Make a field's value and check it against the field's type."""
-    made = _made(change, present, where)
+    made = _made(change, present, hint, where)
     try:
         return fitted(made, hint)
     except (TypeError, ValueError):
@@ -101,17 +101,17 @@ def _value(change: Any, present: Any, hint: Any, where: str) -> Any:
         raise UserError(f"{where}: {found}; expected {described(hint)}") from None
 
 
-def _made(change: Any, present: Any, where: str) -> Any:
+def _made(change: Any, present: Any, hint: Any, where: str) -> Any:
     if change == "none":
         return None
     if isinstance(change, list):
-        return tuple(_made(item, None, where) for item in change)
+        return tuple(_made(item, None, hint, where) for item in change)
     if not isinstance(change, Mapping):
         return change
     fields = dict(change)
     kind = fields.pop("kind", None)
     if kind is not None:
-        cls = _part(kind, where)
+        cls = _part(kind, hint, where)
         hints = get_type_hints(cls)
         blank = {
             name: _value(field, None, hints.get(name, object), f"{where}.{name}")
@@ -122,7 +122,7 @@ def _made(change: Any, present: Any, where: str) -> Any:
             raise UserError(f"{where}: {kind} without {', '.join(missing)}; give it a value")
         return _built(lambda: cls(**blank), where)
     if not dataclasses.is_dataclass(present):
-        raise UserError(f"{where}: the base has no such part; name a kind, e.g. kind = 'SpanMasks'")
+        raise UserError(f"{where}: the base has no such part; name its kind, {_kinds(hint)}")
     return _changed(present, fields, where)
 
 
@@ -130,12 +130,31 @@ def _needed(field: "dataclasses.Field[Any]") -> bool:
     return field.init and field.default is field.default_factory is dataclasses.MISSING
 
 
-def _part(kind: Any, where: str) -> type[Any]:
+def _part(kind: Any, hint: Any, where: str) -> type[Any]:
     name = str(kind)
     try:
         return part(name if ":" in name else f"pretraining.{_CORE[name]}:{name}")
     except KeyError:
-        raise UserError(f"{where}: no kind {kind!r}; expected one of {', '.join(_CORE)}") from None
+        raise UserError(f"{where}: no kind {kind!r}; expected {_kinds(hint)}") from None
+
+
+def _kinds(hint: Any) -> str:
+    """Name the parts of the core that a field may hold."""
+    wanted = get_args(hint) or (hint,)
+    core = {name: part(f"pretraining.{module}:{name}") for name, module in _CORE.items()}
+    fitting = [name for name, cls in core.items() if any(_is_one(cls, one) for one in wanted)]
+    return f"one of {', '.join(fitting or core)}"
+
+
+def _is_one(cls: type[Any], hint: Any) -> bool:
+    """Say whether a part is what a field wants; of a protocol, whether it has its members."""
+    if not getattr(hint, "_is_protocol", False):
+        return isinstance(hint, type) and issubclass(cls, hint)
+    members = {*vars(hint), *hint.__annotations__}
+    return {name for name in members if not name.startswith("_")} <= {
+        *dir(cls),
+        *get_type_hints(cls),
+    }
 
 
 def _built(make: Callable[[], Any], where: str) -> Any:

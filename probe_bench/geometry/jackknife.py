@@ -36,7 +36,7 @@ def deal(group: Int[Tensor, " clips"]) -> Int[Tensor, " clips"]:
     return part_of[group]
 
 
-def leave_out(parts: Num[Tensor, "parts *rest"]) -> Num[Tensor, "replicates *rest"]:
+def leave_out(parts: Num[Tensor, " parts *rest"]) -> Num[Tensor, " replicates *rest"]:
     """Sum over all parts (row 0), then over all but each of them; of one part there is the sum alone."""
     total = parts.sum(0, keepdim=True)
     return torch.cat([total, total - parts]) if len(parts) > 1 else total

@@ -153,7 +153,7 @@ def bootstrap_weights(n_groups: int, n_draws: int, seed: int) -> Float[Tensor, "
     )
 
 
-def interval(draws: Float[Tensor, "draws *_"], level: float = 0.95) -> tuple[Tensor, Tensor]:
+def interval(draws: Float[Tensor, " draws *_"], level: float = 0.95) -> tuple[Tensor, Tensor]:
     """Return the percentile interval by ranks: no interpolation, so infinite draws may take part."""
     tail = (1 - level) / 2
     values = draws.numpy()

@@ -105,9 +105,9 @@ BAD = {
     'base = "wavjepa/tiny"\nobjective = "l3"': "objective: 'l3'; expected 'mse' or 'l1'",
     'base = "wavjepa/tiny"\nstop_gradient = 1': "stop_gradient: 1; expected true or false",
     'base = "wavjepa/tiny"\nmasks = 3': "masks: 3; expected MaskSampler or 'none'",
-    'base = "wavjepa/tiny"\n[regulariser]\nweight = 1.0': "name a kind",
-    'base = "wavjepa/tiny"\n[masks]\nkind = "Sponge"': "no kind 'Sponge'; expected one of Augment",
-    'base = "wavjepa/tiny"\n[masks]\nkind = 5': "no kind 5; expected one of Augment",
+    'base = "wavjepa/tiny"\n[regulariser]\nweight = 1.0': "name its kind, one of RdmReg, SigReg",
+    'base = "wavjepa/tiny"\n[masks]\nkind = "Sponge"': "no kind 'Sponge'; expected one of BlockMasks, CurriculumMasks",
+    'base = "wavjepa/tiny"\n[masks]\nkind = 5': "no kind 5; expected one of BlockMasks",
     'base = "wavjepa/tiny"\n[masks]\nkind = "os:PathLike"': "no kind 'os:PathLike'",
     'base = "wavjepa/tiny"\n[masks]\nkind = "SigReg"\nweight = 1.0': (
         "masks: SigReg; expected MaskSampler or 'none'"

@@ -100,7 +100,7 @@ def mask_of(selection: Selection, tokens: int) -> Bool[Tensor, "*rows tokens"]:
 
 
 def gather_tokens(
-    tokens: Float[Tensor, "rows tokens dim"], index: Int[Tensor, "rows *chosen"]
+    tokens: Float[Tensor, "rows tokens dim"], index: Int[Tensor, " rows *chosen"]
 ) -> Float[Tensor, "rows *chosen dim"]:
     """Pick tokens of every row."""
     flat = index.flatten(1)
