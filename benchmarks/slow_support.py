@@ -14,7 +14,7 @@ from scipy.signal.windows import dpss
 
 __all__ = ["Slow"]
 
-RIDGE, COMPONENTS, DIMS = 1e-3, 12, 48
+RIDGE, COMPONENTS, DIMS, SEARCH_DIMS = 1e-3, 12, 96, 48
 SEGMENT, N_FFT, NW = 512, 512, 1.0
 PER_OCTAVE, HIGH_HZ = 24, 40.0
 
@@ -61,7 +61,7 @@ class Slow:
         """Plain: whiten and solve for one fold and lag; held-out error and power."""
         x, y, clip = self.paired(lag)
         held = self.fold[clip] == fold
-        predicted, wanted = _predict(x[~held], y[~held], x[held], y[held])
+        predicted, wanted = _predict(x[~held], y[~held], x[held], y[held], SEARCH_DIMS)
         return float(np.square(wanted - predicted).sum()), float(np.square(wanted).sum())
 
     def thrifty_lag(self, lags: Int[np.ndarray, " lags"]) -> int:
@@ -71,7 +71,7 @@ class Slow:
         clips = np.repeat(np.arange(len(self.tokens)), [len(z) for z in self.tokens])
         for k in np.unique(self.fold):
             train = every[self.fold[clips] != k]
-            axes, mean = _whitener(train, DIMS), train.mean(0)
+            axes, mean = _whitener(train, SEARCH_DIMS), train.mean(0)
             whole = [(z - mean) @ axes for z in self.tokens]
             inner = replace(self, tokens=whole)
             for j, lag in enumerate(lags.tolist()):
@@ -90,12 +90,12 @@ class Slow:
             held = self.fold[clip] == k
             train_y = y[~held]
             axes, mean = _whitener(train_y, COMPONENTS), train_y.mean(0)
-            predicted[held], _ = _predict(x[~held], train_y, x[held], y[held])
+            predicted[held], _ = _predict(x[~held], train_y, x[held], y[held], DIMS)
             for i in np.flatnonzero(self.fold == k):
                 wanted[i] = (self.bands[i] - mean) @ axes
         cross, power = self._spectra(predicted, wanted, clip, lag)
         freqs = np.fft.rfftfreq(N_FFT, 1 / self.rate_hz)
-        return _half_power_hz(np.square(abs(cross) / power), freqs, self._low_hz())
+        return _levelled_hz(cross, power, freqs, self._low_hz())
 
     def _low_hz(self) -> float:
         both = zip(self.tokens, self.bands, strict=True)
@@ -104,8 +104,9 @@ class Slow:
 
     def _spectra(
         self, predicted: Array, wanted: list[Array], clip: Int[np.ndarray, " rows"], lag: int
-    ) -> tuple[Complex[np.ndarray, " freqs"], Float[np.ndarray, " freqs"]]:
-        cross, power = np.zeros(N_FFT // 2 + 1, complex), np.zeros(N_FFT // 2 + 1)
+    ) -> tuple[Complex[np.ndarray, "components freqs"], Float[np.ndarray, "components freqs"]]:
+        shape = (COMPONENTS, N_FFT // 2 + 1)
+        cross, power = np.zeros(shape, complex), np.zeros(shape)
         for i, rows in enumerate(wanted):
             at, there = self._rows(i, lag)
             signal, stuffed, own = rows - rows.mean(0), np.zeros_like(rows), predicted[clip == i]
@@ -116,8 +117,8 @@ class Slow:
                 how = {"fs": self.rate_hz, "window": dpss(n, NW), "nperseg": n, "nfft": N_FFT}
                 for k in range(COMPONENTS):
                     one, other = stuffed[part, k], signal[part, k]
-                    cross += n * csd(other, one, detrend=False, **how)[1]
-                    power += n * csd(other, other, detrend=False, **how)[1].real
+                    cross[k] += n * csd(other, one, detrend=False, **how)[1]
+                    power[k] += n * csd(other, other, detrend=False, **how)[1].real
         return cross, power
 
 
@@ -137,8 +138,8 @@ def _whitener(x: Array, most: int) -> Array:
     return axes[:, kept] / np.sqrt(variance[kept])
 
 
-def _predict(x: Array, y: Array, held_x: Array, held_y: Array) -> tuple[Array, Array]:
-    axes = _whitener(x, DIMS)
+def _predict(x: Array, y: Array, held_x: Array, held_y: Array, dims: int) -> tuple[Array, Array]:
+    axes = _whitener(x, dims)
     return _ridge(x @ axes, y, held_x @ axes, held_y)
 
 
@@ -149,6 +150,25 @@ def _ridge(x: Array, y: Array, held_x: Array, held_y: Array) -> tuple[Array, Arr
     penalty = RIDGE * len(x) * np.eye(x.shape[1])
     weights = np.linalg.solve(centred.T @ centred + penalty, centred.T @ ((y - y_mean) @ axes))
     return (held_x - x_mean) @ weights, (held_y - y_mean) @ axes
+
+
+def _levelled_hz(
+    cross: Complex[np.ndarray, "components freqs"],
+    power: Float[np.ndarray, "components freqs"],
+    freqs: Float[np.ndarray, " freqs"],
+    low_hz: float,
+) -> float:
+    """Cutoff of all components, each on the level of its gain up to half of the cutoff before."""
+    level = np.ones(COMPONENTS)
+    for turn in range(3):
+        total = sum(c / a for c, a in zip(cross, level, strict=True))
+        cutoff_hz = _half_power_hz(np.square(abs(total) / power.sum(0)), freqs, low_hz)
+        if turn < 2:
+            slow = (freqs >= low_hz) & (freqs <= max(min(cutoff_hz, HIGH_HZ) / 2, 2 * low_hz))
+            pairs = zip(cross, power, strict=True)
+            level = np.array([abs(c[slow]).sum() / p[slow].sum() for c, p in pairs])
+            level = np.maximum(level, 0.1 * level.max())
+    return cutoff_hz
 
 
 def _half_power_hz(

@@ -3,9 +3,15 @@
 import re
 from collections.abc import Iterable
 
-__all__ = ["last_block"]
+__all__ = ["in_words", "last_block"]
 
 BLOCK = re.compile(r"L(\d+)")
+PLACES = {"in": "the input", "cnn": "the front end"}
+
+
+def in_words(layer: str) -> str:
+    """Name a layer within a sentence, where `in` would be read as a word."""
+    return PLACES.get(layer, layer)
 
 
 def last_block(layers: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from probe_bench.reports.layers import in_words
 from probe_bench.reports.metrics import Score, metric_text
 from probe_bench.reports.speed_facts import Reading, SpeedFacts
 
@@ -11,7 +12,6 @@ __all__ = ["SpeedLine", "amount", "speed_line"]
 THIN, FIRM = "\u202f", "\u00a0"  # neither breaks a line
 HZ = metric_text("support_total_hz")
 UNEVEN = 1.5
-PLACES = {"in": "the input", "cnn": "the front end"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ def _over_layers(facts: SpeedFacts) -> str:
     if facts.span is None:
         return ""
     others = [end for end in facts.span if end.layer != facts.support.layer]
-    first, *second = (f"{_brief(end.score)} at {_place(end.layer)}" for end in others)
+    first, *second = (f"{_brief(end.score)} at {in_words(end.layer)}" for end in others)
     if second:
         return f", its layers from {first} to {second[0]}"
     falls = facts.support.score.value < others[0].score.value
@@ -78,14 +78,10 @@ def _brief(score: Score) -> str:
     return f"{HZ.number(score).replace(' ', FIRM)}{THIN}Hz"
 
 
-def _place(layer: str) -> str:
-    return PLACES.get(layer, layer)
-
-
 def _instead(facts: SpeedFacts) -> str:
     if facts.measured is None:
         return ""
-    return f"; {_place(facts.measured.layer)} follows up to {amount(facts.measured.score)}"
+    return f"; {in_words(facts.measured.layer)} follows up to {amount(facts.measured.score)}"
 
 
 def _part(what: str, reading: Reading | None) -> str:

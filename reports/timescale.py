@@ -7,6 +7,7 @@ import pandas as pd
 from probe_bench.reports.canvas import Sheet, new_sheet, write_title
 from probe_bench.reports.curves import legend_entries, looks_here
 from probe_bench.reports.layer_axis import axis_height_in
+from probe_bench.reports.layers import in_words
 from probe_bench.reports.metrics import Score, metric_text
 from probe_bench.reports.modulation import describe_by_layer, draw_by_layer, hz_axis
 from probe_bench.reports.style import CHANCE
@@ -77,7 +78,7 @@ def _named(panel: Panel, tasks: Sequence[str]) -> str:
 
 def _sentence(panel: Panel, name: str, layer: str, score: Score) -> str:
     text = metric_text(f"{HALF_RATE}:{panel.metric}")
-    knows = f"what {name}{f' {layer}' if layer else ''} knows"
+    knows = f"what {name} knows{f' at {in_words(layer)}' if layer else ''}"
     if not score.measured:
         return f"{knows} cannot be told from chance."
     rate = f"{text.number(score).lstrip('<> ')}{THIN}Hz"

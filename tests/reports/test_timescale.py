@@ -84,7 +84,7 @@ def test_one_sentence_a_task_and_encoder(table: pd.DataFrame, rows: Rows) -> Non
         if row.chosen and row.task == "phoneme" and row.encoder == "wavjepa"
     )
     assert phoneme == (
-        f"phoneme: half of what wavjepa {layer} knows is gone when modulations above 6.1\u202fHz "
+        f"phoneme: half of what wavjepa knows at {layer} is gone when modulations above 6.1\u202fHz "
         "(5.2 to 7.3) are removed."
     )
     assert speaker.startswith("speaker: half of what wavjepa ")
@@ -102,7 +102,7 @@ def test_one_sentence_a_task_and_encoder(table: pd.DataFrame, rows: Rows) -> Non
             {"value": 32.0, "ci_low": 20.0, "ci_high": None, "censored": True},
             "is gone as soon as modulations above 32\u202fHz are removed.",
         ),
-        ({"value": None, "ci_low": None, "ci_high": None}, "knows cannot be told from chance."),
+        ({"value": None, "ci_low": None, "ci_high": None}, "cannot be told from chance."),
     ],
 )
 def test_open_ends_are_said(
