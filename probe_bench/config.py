@@ -71,7 +71,7 @@ class RunConfig:
     device: Device = "auto"
     """Where encoders and probes run."""
     limit: int | None = None
-    """Use at most this many clips of each corpus: whole speakers, spread evenly."""
+    """Use at most this many clips of each corpus: of some speakers, evenly, and most of what they say."""
     train_frames: int = 16_000
     """Train frame probes on at most this many frames, spread evenly; 0: on all of them."""
     dtype: Literal["float16", "float32"] = "float16"
@@ -103,7 +103,7 @@ class EmbedConfig:
     device: Device = "auto"
     """Where the encoder runs."""
     limit: int | None = None
-    """Use at most this many clips: whole speakers, spread evenly."""
+    """Use at most this many clips: of some speakers, evenly, and most of what they say."""
     skip_bad: bool = False
     """Leave unusable clips out instead of stopping at the first."""
     trust_code: bool = False

@@ -12,6 +12,7 @@ __all__ = ["SpeedLine", "amount", "speed_line"]
 THIN, FIRM = "\u202f", "\u00a0"  # neither breaks a line
 HZ = metric_text("support_total_hz")
 UNEVEN = 1.5
+WIDE = 4.0  # two octaves between the ends of an interval: there is no number to speak of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +43,13 @@ def amount(score: Score) -> str:
     again as the other, both ends are written.
     """
     number = HZ.number(score).lstrip("<> ")
+    low, high = (
+        HZ.number(replace(score, value=x, censored=False)) for x in (score.low, score.high)
+    )
+    if score.below and score.high > score.value:  # a limit that its own interval leaves
+        return f"at most {high}{THIN}Hz"
+    if not score.censored and score.high > WIDE * score.low:
+        return f"somewhere between {low} and {high}{THIN}Hz"
     if score.censored:
         return f"at {'most' if score.below else 'least'} {number}{THIN}Hz"
     arms = sorted((score.high - score.value, score.value - score.low))

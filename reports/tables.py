@@ -41,6 +41,7 @@ __all__ = [
     "join_runs",
     "layer_rows",
     "logmel_rows",
+    "mixed",
     "name_series",
     "panels",
     "score_of",
@@ -281,7 +282,7 @@ def headlines(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[He
                         panel=panel,
                         layer=layer,
                         score=score,
-                        mixed=_mixed(str(row["setting"])),
+                        mixed=mixed(str(row["setting"])),
                         baselines=_baselines(table, panel, row),
                         told=told_of(tests, panel, rows, name),
                         n=int(row["n"]),
@@ -291,7 +292,7 @@ def headlines(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[He
     return found
 
 
-def _mixed(setting: str) -> bool:
+def mixed(setting: str) -> bool:
     """Say whether folds picked different layers."""
     return len({setting_text(fold, "layer") for fold in setting.split("|")} - {""}) > 1
 

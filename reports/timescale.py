@@ -1,6 +1,7 @@
 """Task timescales: the modulation cutoff at which half of what a layer knows of a task is gone."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from probe_bench.reports.layers import in_words
 from probe_bench.reports.metrics import Score, metric_text
 from probe_bench.reports.modulation import describe_by_layer, draw_by_layer, hz_axis
 from probe_bench.reports.style import CHANCE
-from probe_bench.reports.tables import Panel, best, headline_panels, subjects
+from probe_bench.reports.tables import Panel, best, headline_panels, mixed, subjects
 
 __all__ = ["half_rate_curves", "half_rate_lines"]
 
@@ -50,7 +51,7 @@ def half_rate_lines(table: pd.DataFrame) -> list[str]:
     measured = list(_panels(table))
     tasks = [panel.task for panel, _ in measured]
     return [
-        f"{_named(panel, tasks)}: {_sentence(panel, name, *found[:2])}"
+        f"{_named(panel, tasks)}: {_sentence(panel, name, *found)}"
         for panel, rows in measured
         for name in subjects(rows)
         for found in (best(rows, name),)
@@ -76,9 +77,10 @@ def _named(panel: Panel, tasks: Sequence[str]) -> str:
     return f"{panel.task} on {panel.corpus}" if tasks.count(panel.task) > 1 else panel.task
 
 
-def _sentence(panel: Panel, name: str, layer: str, score: Score) -> str:
+def _sentence(panel: Panel, name: str, layer: str, score: Score, row: "pd.Series[Any]") -> str:
     text = metric_text(f"{HALF_RATE}:{panel.metric}")
-    knows = f"what {name} knows{f' at {in_words(layer)}' if layer else ''}"
+    where = "the layers that the folds picked" if mixed(str(row["setting"])) else in_words(layer)
+    knows = f"what {name} knows{f' at {where}' if where else ''}"
     if not score.measured:
         return f"{knows} cannot be told from chance."
     rate = f"{text.number(score).lstrip('<> ')}{THIN}Hz"

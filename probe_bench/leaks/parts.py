@@ -91,6 +91,11 @@ class PartLeaks:
         return tuple(task.line for task in self.tasks if task.tested)
 
     @property
+    def checked(self) -> bool:
+        """Say whether any clip could be looked at."""
+        return any(judged for judged, _ in self.judged.values())
+
+    @property
     def coverage(self) -> str:
         """How many clips could be looked at."""
         return ", ".join(

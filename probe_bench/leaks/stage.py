@@ -24,5 +24,5 @@ def find_leaks(
     if refuse:
         refuse_leaks(found)
     if jobs:
-        shop.console.print(screen.leaks(found.lines, found.coverage))
+        shop.console.print(screen.leaks(found.lines, found.coverage, checked=found.checked))
     return found

@@ -123,7 +123,7 @@ def _refusal(tokens: Tokens, bands: Bands, reference: Reference) -> str:
     """Say why support cannot be measured; empty if it can."""
     if reference.n_groups < _MIN_GROUPS:
         return (
-            f"{reference.n_groups} independent groups; at least {_MIN_GROUPS} are needed to hold "
+            f"independent groups: {reference.n_groups}; at least {_MIN_GROUPS} are needed to hold "
             "some out; add speakers or recordings"
         )
     clip_s = float(bands.frames.lengths.double().median() / float(bands.grid.rate_hz))

@@ -13,7 +13,7 @@ from probe_bench.features import Features
 from probe_bench.lineup import Contestant, control
 from probe_bench.modulation.reference import Reference
 
-__all__ = ["CONTROLS", "HeardFeatures", "LastLayer", "known_answers", "shuffled"]
+__all__ = ["CONTROLS", "HeardFeatures", "LastLayer", "can_hear", "known_answers", "shuffled"]
 
 CONTROLS = ("lowpass:2", "lowpass:4", "lowpass:8", "lowpass:16", "meanpool:80", "meanpool:160")
 
@@ -22,6 +22,13 @@ def known_answers(contestants: Sequence[Contestant]) -> list[Contestant]:
     """Load the encoders of known cutoff that do not stand in the run already."""
     present = {contestant.name for contestant in contestants}
     return [control(name) for name in CONTROLS if name not in present]
+
+
+def can_hear(contestant: Contestant, reference: Reference) -> bool:
+    """Say whether every clip is long enough for a control."""
+    assert contestant.encoder
+    waveforms = reference.waveforms(contestant.encoder.sample_rate_hz)
+    return min(map(len, waveforms)) >= contestant.encoder.min_samples
 
 
 def shuffled(contestant: Contestant) -> Contestant:

@@ -71,7 +71,7 @@ def _too_little(stretches: Stretches) -> str:
         )
     if stretches.n_groups < _MIN_GROUPS:
         return (
-            f"{stretches.n_groups} independent groups; at least {_MIN_GROUPS} are needed for an "
+            f"independent groups: {stretches.n_groups}; at least {_MIN_GROUPS} are needed for an "
             "interval; add speakers or recordings"
         )
     return ""

@@ -10,7 +10,13 @@ from probe_bench.features import Features
 from probe_bench.gather import Workshop
 from probe_bench.lineup import Contestant
 from probe_bench.modulation.analysis import measure
-from probe_bench.modulation.controls import HeardFeatures, LastLayer, known_answers, shuffled
+from probe_bench.modulation.controls import (
+    HeardFeatures,
+    LastLayer,
+    can_hear,
+    known_answers,
+    shuffled,
+)
 from probe_bench.modulation.probing import emphasise
 from probe_bench.modulation.reference import Reference
 from probe_bench.modulation.results import LayerModulation
@@ -58,7 +64,11 @@ def measure_modulation(
     work = [*product([bench.rows], corpora, framed)]
     if controls:
         subjects = [contestant for contestant in framed if contestant.role == "subject"]
-        work += product([bench.rows], corpora, known_answers(contestants))
+        for name, who in product(corpora, known_answers(contestants)):
+            if can_hear(who, references[name]):
+                work.append((bench.rows, name, who))
+            else:
+                notes[f"modulation on {name}: control {who.name} left out, clips too short"] = None
         work += product([bench.null_rows], corpora, subjects)
     yield from chain.from_iterable(_done(work, shop))
 

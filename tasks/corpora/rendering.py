@@ -18,6 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from probe_bench.corpus import Clip, Corpus, Segment
+from probe_bench.errors import UserError
 from probe_bench.tasks.corpora.recording import RATE_HZ
 
 __all__ = ["Sound", "load_or_render"]
@@ -49,15 +50,27 @@ def load_or_render(
         licence: Licence of the audio.
         revision: A folder name; must change whenever `sounds` would give anything else.
         sounds: Makes the corpus.
+
+    Raises:
+        UserError: If the folder cannot be made.
     """
     target = folder / revision
     clips = _read(target)
     if clips is None:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # freed by the system if we are killed
             clips = _read(target) or _render(target, sounds())
     return Corpus(name=name, clips=clips, licence=licence, revision=revision)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be made ({error.strerror}); point --cache at a writable folder"
+        ) from error
 
 
 def _render(target: Path, sounds: Iterable[Sound]) -> tuple[Clip, ...]:

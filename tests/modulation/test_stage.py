@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import soundfile
@@ -94,6 +95,31 @@ def test_without_controls_and_phones_there_are_none(recordings: Path, tmp_path: 
     assert "support_energy_hz" in set(rows["metric"])
     notes = json.loads((folder / "run.json").read_text())["notes"]
     assert "support of phones on m: no aligned phones" in notes
+
+
+def test_a_control_that_takes_longer_clips_is_left_out(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lengths = [*[32_000] * 8, 2_400]  # the last is shorter than the 2,800 samples of meanpool:160
+    lines = ["path,speaker"]
+    for k, n in enumerate(lengths):
+        soundfile.write(tmp_path / f"{k}.wav", 0.1 * rng.standard_normal(n), 16_000)
+        lines.append(f"{k}.wav,s{k % 4}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+    config = RunConfig(
+        encoder=("lowpass:4",),
+        task=("none",),
+        analysis=("modulation",),
+        corpus=(f"m={tmp_path}",),
+        baselines=False,
+        cache=tmp_path / "cache",
+        out=tmp_path / "out",
+    )
+    folder = run(config, Console(quiet=True))
+    notes = json.loads((folder / "run.json").read_text())["notes"]
+    assert "modulation on m: control meanpool:160 left out, clips too short" in notes
+    controls = set(read_rows(folder / "results.csv")["encoder"])
+    assert "meanpool:80" in controls
+    assert "meanpool:160" not in controls
 
 
 def test_rippling_is_part_of_the_expected_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,9 @@ def said(facts: SpeedFacts) -> str:
         (Score(value=3.0, high=3.4), "3.00 Hz (at most 3.40)"),
         (Score(value=3.0), "3.00 Hz"),
         (ALL_PASS, "at least 40 Hz"),
-        (Score(value=0.8, high=0.9, censored=True, below=True), "at most 0.80 Hz"),
+        (Score(value=0.8, censored=True, below=True), "at most 0.80 Hz"),
+        (Score(value=0.61, high=11.0, censored=True, below=True), "at most 11.0 Hz"),
+        (Score(value=6.0, low=2.0, high=20.0), "somewhere between 2.0 and 20.0 Hz"),
     ],
 )
 def test_a_cutoff_has_its_uncertainty(score: Score, expected: str) -> None:

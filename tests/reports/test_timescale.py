@@ -92,6 +92,22 @@ def test_one_sentence_a_task_and_encoder(table: pd.DataFrame, rows: Rows) -> Non
     assert emotion.endswith("is left when modulations above 1.0\u202fHz are removed.")
 
 
+def test_layers_that_differ_between_folds_are_not_named_as_one(
+    rows: Rows, make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    half = "half_rate_hz:accuracy"
+    changed = [
+        replace(row, setting="layer=in;l2=1|layer=L2;l2=1;mod_cutoff_hz=16|8|4|2|1")
+        if (row.task, row.metric, row.layer) == ("phoneme", half, "best")
+        else row
+        for row in rows
+    ]
+    assert changed != rows
+    table = tables.join_runs([make_run(tmp_path / "mixed", changed)])
+    said = half_rate_lines(table)[1]
+    assert "what wavjepa knows at the layers that the folds picked is gone" in said
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
