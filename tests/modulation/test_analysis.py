@@ -135,7 +135,7 @@ def test_same_seed_same_numbers_and_order_of_clips_does_not_matter(
 def test_says_why_support_cannot_be_measured(corpus: Corpus, features: MadeFeatures) -> None:
     two = Corpus(name="two", clips=corpus.clips[:9], licence="none", revision="1")
     found = measure(features, Reference(two), seed=0, n_draws=10)[0]
-    assert found.support.reason.startswith("1 independent groups; at least 3")
+    assert found.support.reason.startswith("independent groups: 1; at least 3")
     few = measure(features, Reference(corpus, max_minutes=0.1), seed=0, n_draws=10)[0]
     assert "frames; at least 480 are needed" in few.support.reason
 

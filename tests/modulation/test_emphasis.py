@@ -222,7 +222,7 @@ def test_too_little_audio_is_refused(stretches: Stretches) -> None:
         sample_rate_hz=16_000,
         group=torch.zeros(len(stretches.waveform), dtype=torch.long),
     )
-    assert "1 independent groups" in read({"L1": linear(8.0)}, alone)["L1"].weighted.reason
+    assert "independent groups: 1" in read({"L1": linear(8.0)}, alone)["L1"].weighted.reason
 
 
 def test_slow_tokens_of_short_stretches_are_refused(stretches: Stretches) -> None:
