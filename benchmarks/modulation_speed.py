@@ -40,7 +40,10 @@ N_LAYERS, DIM, RATE_HZ, HEARD_S = 13, 768, 50, 2 * 160
 
 
 class ProjectedSpeech:
-    """Layers that hold the sound: projections of log-mel with noise, made anew whenever they are read."""
+    """Layers that hold the sound: projections of log-mel with noise, made anew whenever they are read.
+
+    Of features it has what the analysis reads: layers and frames.
+    """
 
     encoder = "projected"
 
@@ -58,14 +61,6 @@ class ProjectedSpeech:
         waveforms = reference.waveforms(16_000)
         heard = [low_pass(hear(w), 100.0, 8.0)[::2] for w in waveforms]
         self._frames = dict(zip(reference.clips, heard, strict=True))
-
-    def pooled(self, layer: int) -> Tensor:
-        """Not wanted."""
-        raise NotImplementedError
-
-    def n_frames(self, layer: int) -> Tensor:
-        """Not wanted."""
-        raise NotImplementedError
 
     def frames(self, layer: int, clips: Sequence[int]) -> list[Tensor]:
         """Frames of some clips, the same at every call."""

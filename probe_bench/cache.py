@@ -24,6 +24,7 @@ from torch import Tensor
 
 from probe_bench.encoder import Layer
 from probe_bench.errors import UserError
+from probe_bench.folders import make_cached
 
 __all__ = ["Cache", "DType", "Entry", "Key", "default_root", "tensor_digest"]
 
@@ -147,12 +148,7 @@ class Cache:
         """Return the entry for `key`, made if it is not there."""
         folder = self.features / key.digest()
         if not (folder / "key.json").exists():
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(
-                    f"{folder}: cannot be made ({error.strerror}); point --cache at a writable folder"
-                ) from error
+            make_cached(folder)
             _write_whole(folder / "key.json", key.canonical())
         return Entry(folder=folder, shards=key.shards)
 

@@ -61,16 +61,8 @@ def refused(clean_cache: Path, capsys: pytest.CaptureFixture[str]) -> Callable[.
 
 
 def speaker_run(corpus: Path, out: Path, *more: object) -> list[object]:
-    what = [
-        "--task",
-        "speaker",
-        "--analysis",
-        "none",
-        "--degrade",
-        "none",
-        "--encoder",
-        "logmel:50",
-    ]
+    what = ["--task", "speaker", "--analysis", "none", "--encoder", "logmel:50"]
+    what += ["--degrade", "none"]
     return ["run", *what, "--corpus", f"mine={corpus}", "--out", out, *more]
 
 

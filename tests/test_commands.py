@@ -112,16 +112,8 @@ def test_cache_lists_drops_damaged_shards_and_prunes(
 
 def test_report_of_two_runs_side_by_side(mine: str, say: Say, tmp_path: Path) -> None:
     for encoder in ("logmel:25", "logmel:50"):
-        what = (
-            "--task",
-            "speaker",
-            "--analysis",
-            "none",
-            "--degrade",
-            "none",
-            "--encoder",
-            encoder,
-        )
+        what = ("--task", "speaker", "--analysis", "none", "--encoder", encoder)
+        what += ("--degrade", "none")
         code, said = say("run", *what, "--corpus", mine, "--out", tmp_path / encoder)
         assert code == 0, said
     code, said = say(

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from probe_bench.features import Features
-from probe_bench.modulation.fitting import Fitted, fit_readout
+from probe_bench.modulation.fitting import TOKENS_PER_DIM, Fitted, fit_readout
 from probe_bench.modulation.following import follow
 from probe_bench.modulation.information import recovery
 from probe_bench.modulation.joint import joint_support
@@ -30,7 +30,7 @@ __all__ = ["measure"]
 
 _MIN_GROUPS = 3
 _MIN_CLIP_S = 1.0
-_MIN_TOKENS_PER_DIM, _DIMS_NEEDED = 10, 48
+_DIMS_NEEDED = 48
 
 
 def measure(
@@ -132,7 +132,7 @@ def _refusal(tokens: Tokens, bands: Bands, reference: Reference) -> str:
             f"half of the clips are shorter than {clip_s:.2f} s; at least {_MIN_CLIP_S:g} s are "
             "needed to see modulations below 2 Hz; use longer clips"
         )
-    wanted = _MIN_TOKENS_PER_DIM * min(tokens.values.shape[1], _DIMS_NEEDED)
+    wanted = TOKENS_PER_DIM * min(tokens.values.shape[1], _DIMS_NEEDED)
     if len(tokens.values) < wanted:
         return f"{len(tokens.values)} frames; at least {wanted} are needed; use more audio"
     if tokens.is_constant:

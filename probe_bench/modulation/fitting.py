@@ -16,7 +16,7 @@ from probe_bench.modulation.pairing import Pairing, pair
 from probe_bench.modulation.reference import Bands
 from probe_bench.modulation.tokens import Tokens
 
-__all__ = ["RIDGE", "Fitted", "fit_readout", "fold_of_group", "whitened"]
+__all__ = ["RIDGE", "TOKENS_PER_DIM", "Fitted", "fit_readout", "fold_of_group", "whitened"]
 
 RIDGE = 1e-3
 _COMPONENTS = 12
@@ -24,7 +24,7 @@ _DIMS = 96
 _PATCH_DIMS = 160
 _SEARCH_DIMS = 48  # enough to tell lags apart
 _PATCH_ROWS = 4  # tokens of four or more reference rows hold several instants each
-_TOKENS_PER_DIM = 10  # a readout of more dimensions learns its training tokens by heart
+TOKENS_PER_DIM = 10  # a readout of more dimensions learns its training tokens by heart
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,7 +127,7 @@ def fit_readout(
     clip_fold = fold_of_group(size, n_folds)[group]
     pairing = pair(tokens, bands)
     is_patch = bands.grid.per_token >= _PATCH_ROWS
-    n_dims = _PATCH_DIMS if is_patch else min(_DIMS, len(tokens.values) // _TOKENS_PER_DIM)
+    n_dims = _PATCH_DIMS if is_patch else min(_DIMS, len(tokens.values) // TOKENS_PER_DIM)
     # Principal components of all frames: they decide nothing but the lag.
     search = LagSearch(
         whitened(tokens, n_dims if is_patch else min(n_dims, _SEARCH_DIMS)),

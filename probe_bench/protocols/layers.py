@@ -1,15 +1,21 @@
-"""Frames of all layers that can be summed frame by frame."""
+"""Frames of all layers that can be summed frame by frame, and predictions from their weighted sum."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from probe_bench.corpus import Corpus
 from probe_bench.features import Features
+from probe_bench.probes.stitching import FoldPredictions, only_best, stitch
 from probe_bench.probes.weighted_sum import summable
+from probe_bench.protocols.clips import SUM
+from probe_bench.scoring import Predictions
+from probe_bench.task import Metric, Task
 
-__all__ = ["in_step", "stacked_frames"]
+__all__ = ["from_sum", "in_step", "stacked_frames"]
 
 
 def in_step(features: Features) -> list[int]:
@@ -30,3 +36,38 @@ def stacked_frames(
     """Return all frames of some clips, those of the layers beside each other."""
     by_layer = [features.frames(layer, clips) for layer in layers]
     return [torch.stack(frames, 1) for frames in zip(*by_layer, strict=True)]
+
+
+def from_sum(
+    folds: Sequence[tuple[FoldPredictions, Float[Tensor, " layers"]]],
+    layers: Sequence[str],
+    *,
+    probe: str,
+    unit: str,
+    metric: Metric,
+    corpus: Corpus,
+    task: Task,
+) -> Predictions:
+    """Pool what the heads of all folds said, `best` alone, with the mean weights of the layers.
+
+    Args:
+        folds: Predictions of each fold, and the weights that its head gave the layers.
+        layers: Their names.
+        probe: Name of the probe.
+        unit: Of the predictions.
+        metric: Chosen by.
+        corpus: Their clips.
+        task: Their task.
+    """
+    stitched = stitch(
+        [predictions for predictions, _ in folds],
+        probe=probe,
+        unit=unit,
+        metric=metric,
+        layers=(SUM,),
+        classes=(),
+        corpus=corpus,
+        task=task,
+    )
+    weights = torch.stack([mix for _, mix in folds]).mean(0).tolist()
+    return replace(only_best(stitched), layer_weights=tuple(zip(layers, weights, strict=True)))

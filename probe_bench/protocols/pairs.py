@@ -13,11 +13,10 @@ from probe_bench.corpus import Corpus
 from probe_bench.features import Features
 from probe_bench.probes.config import ProbeConfig
 from probe_bench.probes.frames import in_blocks
-from probe_bench.probes.stitching import FoldPredictions, largest_index, only_best, stitch
+from probe_bench.probes.stitching import FoldPredictions, largest_index
 from probe_bench.probes.verification import Trials, cosine_scores
 from probe_bench.probes.verify import TrialPlan, pair_clips, plan_trials
-from probe_bench.protocols.clips import SUM
-from probe_bench.protocols.layers import in_step, stacked_frames
+from probe_bench.protocols.layers import from_sum, in_step, stacked_frames
 from probe_bench.protocols.parts import divide
 from probe_bench.protocols.protocol import Heads, Protocol, Sizes, Variant
 from probe_bench.protocols.training import Inputs, train
@@ -74,19 +73,11 @@ def _variant(
         _fold(problem, fold, trials, variant.heads)
         for problem, fold, trials in zip(problems, drawn, plan.folds, strict=True)
     ]
-    stitched = stitch(
-        [replace(predictions, notes=plan.notes) for predictions, _ in parts],
-        probe=variant.name,
-        unit="trial",
-        metric="eer",
-        layers=(SUM,),
-        classes=(),
-        corpus=corpus,
-        task=task,
-    )
-    weights = torch.stack([mix for _, mix in parts]).mean(0).tolist()
+    noted = [(replace(predictions, notes=plan.notes), mix) for predictions, mix in parts]
     names = [features.layers[k].name for k in problems[0].layers]
-    return replace(only_best(stitched), layer_weights=tuple(zip(names, weights, strict=True)))
+    return from_sum(
+        noted, names, probe=variant.name, unit="trial", metric="eer", corpus=corpus, task=task
+    )
 
 
 def _problem(

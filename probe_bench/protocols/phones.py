@@ -1,7 +1,7 @@
 """Phone transcripts by SUPERB: one CTC head on the frames of a weighted sum of all layers, greedy."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,9 +15,8 @@ from probe_bench.features import Features
 from probe_bench.probes.decoding import BLANK, collapse, error_rate, spell
 from probe_bench.probes.frames import in_blocks
 from probe_bench.probes.recognise import phone_sequence
-from probe_bench.probes.stitching import FoldPredictions, largest_index, only_best, stitch
-from probe_bench.protocols.clips import SUM
-from probe_bench.protocols.layers import in_step, stacked_frames
+from probe_bench.probes.stitching import FoldPredictions, largest_index
+from probe_bench.protocols.layers import from_sum, in_step, stacked_frames
 from probe_bench.protocols.protocol import Protocol, Sizes, Variant
 from probe_bench.protocols.superb import WeightedHead
 from probe_bench.protocols.training import train
@@ -67,19 +66,10 @@ def _variant(
     sequences: dict[int, tuple[str, ...]],
 ) -> Predictions:
     found = [_fold(variant, features, layers, sequences, *clips) for clips in folds]
-    stitched = stitch(
-        [predictions for predictions, _ in found],
-        probe=variant.name,
-        unit="clip",
-        metric="per",
-        layers=(SUM,),
-        classes=(),
-        corpus=corpus,
-        task=task,
-    )
-    weights = torch.stack([mix for _, mix in found]).mean(0).tolist()
     names = [features.layers[k].name for k in layers]
-    return replace(only_best(stitched), layer_weights=tuple(zip(names, weights, strict=True)))
+    return from_sum(
+        found, names, probe=variant.name, unit="clip", metric="per", corpus=corpus, task=task
+    )
 
 
 def _fold(

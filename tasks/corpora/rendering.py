@@ -18,7 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from probe_bench.corpus import Clip, Corpus, Segment
-from probe_bench.errors import UserError
+from probe_bench.folders import make_cached
 from probe_bench.tasks.corpora.recording import RATE_HZ
 
 __all__ = ["Sound", "load_or_render"]
@@ -57,20 +57,11 @@ def load_or_render(
     target = folder / revision
     clips = _read(target)
     if clips is None:
-        _make(folder)
+        make_cached(folder)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # freed by the system if we are killed
             clips = _read(target) or _render(target, sounds())
     return Corpus(name=name, clips=clips, licence=licence, revision=revision)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be made ({error.strerror}); point --cache at a writable folder"
-        ) from error
 
 
 def _render(target: Path, sounds: Iterable[Sound]) -> tuple[Clip, ...]:
