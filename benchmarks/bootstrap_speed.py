@@ -6,8 +6,8 @@ The loop takes one layer and one resample at a time: scikit-learn's `average_pre
 `roc_auc_score` and `roc_curve` with the resample's weights as sample weights; accuracy, UAR and error
 rate, for which scikit-learn's checks would cost more than the sums, in plain numpy. `--looped` pairs
 of a layer and a resample are timed (fewer where there are many classes), compared with ours, and
-scaled. Ours is timed whole, from predictions to intervals. Phones are compared once on either side,
-outside both times. Times are CPU seconds on one thread; memory is what the process holds at most
+scaled. Ours is timed whole, from predictions to intervals. Phones are compared and counted once on
+either side, outside both times. Times are CPU seconds on one thread; memory is what the process holds at most
 above what it held before.
 """
 
@@ -25,6 +25,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from torch import Tensor
 
 from probe_bench import metrics
+from probe_bench import replicates as replicating
 from probe_bench.bootstrap import cluster_weights, intervals
 from probe_bench.replicates import Resamples, replicates
 from probe_bench.task import Metric
@@ -117,9 +118,15 @@ def row(case: Case, weights: Float[Tensor, "rows clusters"], looped: int) -> str
     predicted = case.predicted
     with contextlib.ExitStack() as stack:
         if case.metric == "per":
-            predicted = np.array([_count(case.targets, heard) for heard in case.predicted])
-            counted = mock.patch.object(metrics, "phone_errors", return_value=predicted.ravel())
-            stack.enter_context(counted)
+            errors = metrics.phone_errors(
+                case.targets.tolist() * len(predicted), predicted.ravel().tolist()
+            )
+            predicted = errors.reshape(predicted.shape)
+            phones = torch.full((len(case.targets),), N_PHONES, dtype=torch.float64)
+            counted = (torch.from_numpy(predicted).double(), phones)
+            stack.enter_context(
+                mock.patch.object(replicating, "_errors_and_phones", return_value=counted)
+            )
         peak = stack.enter_context(peak_memory("cpu"))
         ours()  # the loop has warmed up after its first resample, too
         mib = peak()
@@ -140,12 +147,6 @@ def row(case: Case, weights: Float[Tensor, "rows clusters"], looped: int) -> str
     tolerance = 1e-3 if case.metric == "eer" else 1e-9
     np.testing.assert_allclose(found[0].numpy()[picks[:, 0], picks[:, 1]], slow, atol=tolerance)
     return f"{case.name:<22}{scaled:>11.1f} s{seconds:>9.3f} s{scaled / seconds:>8,.0f}x{mib:>9.0f} MiB"
-
-
-def _count(
-    references: Shaped[np.ndarray, " clips"], heard: Shaped[np.ndarray, " clips"]
-) -> Shaped[np.ndarray, " clips"]:
-    return metrics.phone_errors(references.tolist(), heard.tolist())
 
 
 def _units(

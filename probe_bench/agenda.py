@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probe_bench import registry
-from probe_bench.config import RunConfig
+from probe_bench.config import DEFAULT_TASKS, RunConfig
 from probe_bench.corpora import load_corpora
 from probe_bench.corpus import Corpus
 from probe_bench.diagnostics import DIAGNOSTICS
@@ -31,6 +31,7 @@ class Agenda:
         analyses: (analysis, corpus name).
         diagnostics: Names.
         protocols: Published protocols that read the tasks as well.
+        notes: What was left out.
     """
 
     corpora: tuple[Corpus, ...]
@@ -38,6 +39,7 @@ class Agenda:
     analyses: tuple[tuple[str, str], ...]
     diagnostics: tuple[str, ...]
     protocols: tuple[Protocol, ...]
+    notes: tuple[str, ...]
 
     def analysed(self, analysis: str) -> list[str]:
         """Return the corpora that an analysis reads."""
@@ -55,8 +57,8 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     """Load the corpora and match tasks to those that carry their labels.
 
     Raises:
-        UserError: If a task, probe, analysis, diagnostic or corpus is unknown, or no corpus has a
-            task's label.
+        UserError: If a task, probe, analysis, diagnostic or corpus is unknown, no corpus has the label
+            of a task that was asked for, or nothing is left to do.
     """
     tasks = _tasks(config)
     analyses = _named(config.analysis)
@@ -74,14 +76,18 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     corpora = load_corpora(config.corpus or defaults, cache_root)
     if config.limit is not None:
         corpora = [corpus.limit(config.limit) for corpus in corpora]
-    pairs = [pair for task in tasks for pair in _pairs(task, corpora, given=bool(config.corpus))]
+    pairs = {task: _pairs(task, corpora, given=bool(config.corpus)) for task in tasks}
+    missing = [_missing(task, corpora) for task, found in pairs.items() if not found]
+    if missing and (config.task or not (analyses or any(pairs.values()))):
+        raise UserError(f"{missing[0]}; name another --corpus or leave the task out")
     measured = corpora if config.corpus else [c for c in corpora if c.name == _ANALYSIS_CORPUS]
     return Agenda(
         corpora=tuple(corpora),
-        tasks=tuple(pairs),
+        tasks=tuple(pair for found in pairs.values() for pair in found),
         analyses=tuple((name, corpus.name) for name in analyses for corpus in measured),
         diagnostics=diagnostics,
         protocols=protocols,
+        notes=tuple(f"{said}, and it was left out" for said in missing),
     )
 
 
@@ -100,7 +106,10 @@ def _tasks(config: RunConfig) -> list[Task]:
     """Return the tasks asked for, read by the probes asked for."""
     for name in config.probe:
         registry.find("probe", name, dict.fromkeys([OWN, *(kind.name for kind in KINDS)]))
-    tasks = [registry.find("task", name, registry.tasks()) for name in _named(config.task)]
+    tasks = [
+        registry.find("task", name, registry.tasks())
+        for name in _named(config.task or DEFAULT_TASKS)
+    ]
     return [with_probes(task, config.probe) for task in tasks]
 
 
@@ -114,11 +123,9 @@ def _named(names: Sequence[str]) -> tuple[str, ...]:
 def _pairs(task: Task, corpora: Sequence[Corpus], *, given: bool) -> list[tuple[Task, str]]:
     """Return the corpora that a task reads: its own by default, else all that carry its label."""
     fitting = corpora if given else [c for c in corpora if c.name == task.corpus]
-    pairs = [(task, corpus.name) for corpus in fitting if labelled(task, corpus)]
-    if not pairs:
-        names = ", ".join(corpus.name for corpus in corpora)
-        raise UserError(
-            f"task {task.name} needs the label {task.label!r}, and no clip of {names} has it; "
-            "name another --corpus or leave the task out"
-        )
-    return pairs
+    return [(task, corpus.name) for corpus in fitting if labelled(task, corpus)]
+
+
+def _missing(task: Task, corpora: Sequence[Corpus]) -> str:
+    names = ", ".join(corpus.name for corpus in corpora)
+    return f"task {task.name} needs the label {task.label!r}, and no clip of {names} has it"

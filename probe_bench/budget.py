@@ -13,6 +13,8 @@ from probe_bench.degradations import Degradation
 from probe_bench.diagnostics.cost import passes
 from probe_bench.encoder import Encoder, Layer
 from probe_bench.extract import encode_clips
+from probe_bench.geometry.abx import CONDITIONS, count_cells, installed, triphones
+from probe_bench.geometry.sample import draw
 from probe_bench.jobs import Job
 from probe_bench.lineup import Contestant
 from probe_bench.modulation.stretches import TOTAL_S
@@ -45,6 +47,7 @@ _CTC_PASSES = 100  # what a CTC head costs, in passes of a linear probe over its
 _SCORE_DIMS = 128  # what a score costs beyond its product, in dimensions: exponentials, sums
 # Operations of a product that take as long as an analysis takes for a number of a frame that it reads.
 _ANALYSES = {"modulation": 18_000, "geometry": 13_500}
+_ABX_CELL = 1.2e7  # the same, of a cell
 _MODULATION_S = 600  # of audio that modulation reads at most
 _GEOMETRY_FRAMES = 1 << 14
 _PRODUCTS_TIMED = 20
@@ -154,6 +157,9 @@ def probing_seconds(
         for contestant in contestants
     )
     analysed = sum(_analysed(*pair, layer) for pair in analyses for layer in layers)
+    analysed += len(layers) * sum(
+        _by_abx(corpus) for name, corpus in analyses if name == "geometry"
+    )
     n_pieces = len(contestants) * max(len(jobs), len({corpus.name for _, corpus in analyses}))
     return sum(
         operations / _product_speed(where, n_pieces)
@@ -178,6 +184,14 @@ def _analysed(analysis: str, corpus: Corpus, layer: Layer) -> float:
     else:
         frames = min(corpus.duration_s * GRID_HZ / 2, _GEOMETRY_FRAMES)
     return float(_ANALYSES[analysis] * layer.dim * frames)
+
+
+def _by_abx(corpus: Corpus) -> float:
+    """Floating-point operations that ABX of one layer is worth; none where it is not to be had."""
+    if not installed():
+        return 0.0
+    tokens = triphones(corpus, draw(corpus, seed=0).clips)
+    return _ABX_CELL * sum(count_cells(tokens, condition) for condition in CONDITIONS)
 
 
 def _operations(

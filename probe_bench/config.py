@@ -13,6 +13,7 @@ import tyro
 from probe_bench.diagnostics import CHEAP
 
 __all__ = [
+    "DEFAULT_TASKS",
     "CacheConfig",
     "CheckConfig",
     "Device",
@@ -30,6 +31,8 @@ __all__ = [
 
 Device = Literal["auto", "cpu", "cuda"]
 
+DEFAULT_TASKS = ("speaker", "phoneme", "emotion", "tagging")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -41,8 +44,9 @@ class RunConfig:
     encoder: tuple[str, ...] = ("wavjepa", "audio-jepa")
     """Encoders: a bundled name, a checkpoint or its folder, hf:NAME-or-folder, torchaudio:BUNDLE,
     features:FOLDER, logmel, or random: before any of them for its untrained twin."""
-    task: tuple[str, ...] = ("speaker", "phoneme", "emotion", "tagging")
-    """Tasks, or none."""
+    task: tuple[str, ...] = ()
+    """Tasks, or none. Default: speaker, phoneme, emotion and tagging; where corpora are named, those of
+    them that a corpus has labels for."""
     probe: tuple[str, ...] = ("own",)
     """Probes that read every task which they fit (see `list probes`), the first one its headline;
     own: the task's own."""

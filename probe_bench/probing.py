@@ -157,7 +157,8 @@ class _Bout:
         said = (found.predictions, contestant.name, *self._names)
         write_predictions(*said, self._all.out / "predictions")
         write_confusions(*said, self._all.out / "confusions")
-        say(f"diagnose {task} by {contestant.name}")
+        if self._all.diagnostics:
+            say(f"diagnose {task} by {contestant.name}")
         with self._time("diagnose", contestant):
             meaning = diagnose(self._plan, own, found.scores)
         robust = self._robustness(found)

@@ -91,7 +91,7 @@ def run(config: RunConfig, console: Console) -> Path:
     run_id = digest(config, found.contestants, found.surveys)
     stamp = Stamp(run_id=run_id, seed=config.seed)
     out, agenda = _fresh(config.out), found.agenda
-    notes: dict[str, None] = {}  # a set that keeps its order
+    notes = dict.fromkeys(agenda.notes)  # a set that keeps its order
     probing = Probing(
         contestants=found.contestants, features=features, tests_under=tests_under,
         diagnostics=agenda.diagnostics, config=probes, stamp=stamp, shop=shop, out=out, notes=notes,

@@ -73,6 +73,19 @@ def test_a_task_without_its_label_is_refused(folder: Callable[..., str], tmp_pat
         make_agenda(config, tmp_path)
 
 
+def test_tasks_that_nobody_named_are_left_out_where_no_corpus_has_their_label(
+    folder: Callable[..., str], tmp_path: Path
+) -> None:
+    agenda = make_agenda(RunConfig(corpus=(folder("a", speaker="x"),)), tmp_path)
+    assert pairs(agenda) == [("speaker", "a")]
+    assert [note.split()[1] for note in agenda.notes] == ["phoneme", "emotion", "tagging"]
+    unlabelled = make_agenda(RunConfig(corpus=(folder("b"),)), tmp_path)
+    assert not unlabelled.tasks
+    assert len(unlabelled.notes) == 4
+    with pytest.raises(UserError, match="needs the label 'speaker'"):
+        make_agenda(RunConfig(corpus=(folder("c"),), analysis=("none",)), tmp_path)
+
+
 def test_an_unknown_probe_is_refused_with_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown probe 'logistc'; did you mean 'logistic'"):
         make_agenda(RunConfig(probe=("logistc",)), tmp_path)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from probe_bench.encoder import Layer
 from probe_bench.features import Features
-from probe_bench.geometry.abx import CONDITIONS, Token, abx_error, scorable
+from probe_bench.geometry.abx import CONDITIONS, Token, abx_errors, count_cells
 from probe_bench.geometry.cca import Canonical, Reduced, canonical, reduce
 from probe_bench.geometry.cka import FEWEST_CLIPS, cka, grams, hsic
 from probe_bench.geometry.layer import measure_layer
@@ -133,9 +133,11 @@ def _similarity(visit: Visit, other: Visit, sample: Sample) -> list[Finding]:
 def _abx(
     features: Features, index: int, sample: Sample, tokens: Sequence[Token], seed: int
 ) -> Iterator[Finding]:
+    fold = dict(zip(sample.clips, sample.fold.tolist(), strict=True))
+    part = {token.speaker: fold[token.clip] for token in tokens}
     for condition in CONDITIONS:
-        if scorable(tokens, condition):
-            error, n = abx_error(features, index, tokens, condition, seed)
+        if count_cells(tokens, condition):
+            errors, n = abx_errors(features, index, tokens, part, condition, seed)
             subject = Subject(
                 layer=features.layers[index],
                 probe="abx",
@@ -143,7 +145,7 @@ def _abx(
                 n=n,
                 n_groups=sample.n_groups,
             )
-            yield subject.plain("abx_error", error, speaker=condition)
+            yield subject.found("abx_error", errors, speaker=condition)
 
 
 def compare(

@@ -1,10 +1,11 @@
 """From cached features to findings, with known answers on the way."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from probe_bench.corpus import Corpus
@@ -180,12 +181,19 @@ def test_abx_is_asked_of_every_layer(
     asked = []
 
     def stand_in(
-        features: Features, layer: int, tokens: Sequence[Token], condition: str, seed: int
-    ) -> tuple[float, int]:
+        features: Features,
+        layer: int,
+        tokens: Sequence[Token],
+        part: Mapping[str, int],
+        condition: str,
+        seed: int,
+    ) -> tuple[Float[Tensor, " replicates"], int]:
         asked.append((features.encoder, layer, condition, seed))
-        return 0.1, len(tokens)
+        clips = dict(zip(sample.clips, sample.fold.tolist(), strict=True))
+        assert {token.speaker: clips[token.clip] for token in tokens} == part
+        return torch.tensor([0.1, *(0.1 + 0.001 * k for k in part.values())]), len(tokens)
 
-    monkeypatch.setattr(analysis, "abx_error", stand_in)
+    monkeypatch.setattr(analysis, "abx_errors", stand_in)
     sample = draw(corpus, 0)
     tokens = triphones(corpus, sample.clips)
     features = made_features(layers["rich"], layers["noise"])
@@ -193,4 +201,8 @@ def test_abx_is_asked_of_every_layer(
     assert asked == [("made", i, c, 3) for i in (0, 1) for c in ("within", "across")]
     found = [f for visit in visits for f in visit.findings if f.metric == "abx_error"]
     assert [f.setting for f in found] == ["speaker=within", "speaker=across"] * 2
-    assert {(f.number.value, f.number.low, f.n) for f in found} == {(0.1, None, 96 * 18)}
+    assert {f.n for f in found} == {96 * 18}
+    for number in (f.number for f in found):
+        assert number.value == pytest.approx(0.1)
+        assert number.low is not None
+        assert number.low < 0.1
