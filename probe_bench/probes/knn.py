@@ -52,12 +52,16 @@ class _Memory:
     def __call__(
         self, x: Float[Tensor, "queries dim"], ks: Sequence[int]
     ) -> list[Shaped[np.ndarray, "queries ..."]]:
-        """Predict raw features by each of some k: class indices, or shares of the votes for tags."""
-        found = nearest(_unit(self.standardiser, x), self.keys, max(ks))
+        """Predict raw features by each of some k: class indices, or shares of the votes for tags.
+
+        A slow encoder's frame stands several times in a row on the grid of units: it is asked once.
+        """
+        new = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        new[1:] = (x[1:] != x[:-1]).any(1)
+        found = nearest(_unit(self.standardiser, x[new]), self.keys, max(ks))
         shares = votes(*found, self.targets, self.n_classes, ks, self.temperature)
-        if self.targets.dim() == 1:
-            return list(shares.argmax(2).cpu().numpy().astype(np.int32))
-        return list(shares.cpu().numpy())
+        said = shares.argmax(2).to(torch.int32) if self.targets.dim() == 1 else shares
+        return list(said[:, new.cumsum(0) - 1].cpu().numpy())
 
 
 def vote(

@@ -34,14 +34,14 @@ class Drawn:
 
     encoder = "drawn"
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, rate_hz: int = 50) -> None:
         self.layers = tuple(
             Layer(
                 name=name,
                 dim=8,
                 depth=depth,
-                frame_rate_hz=Fraction(50),
-                first_frame_s=Fraction(1, 100),
+                frame_rate_hz=Fraction(rate_hz),
+                first_frame_s=Fraction(1, 2 * rate_hz),
             )
             for name, depth in (("in", 0.0), ("L1", 1.0))
         )
@@ -51,7 +51,7 @@ class Drawn:
         for apart in (0.0, 0.8):
             layer = []
             for clip in corpus:
-                x = torch.randn(20, 8, generator=generator) + 5
+                x = torch.randn(2 * rate_hz // 5, 8, generator=generator) + 5
                 for name in (clip.labels["emotion"], *(clip.tags or ())):
                     x += apart * centres[name]
                 layer.append(x)
@@ -123,6 +123,22 @@ def test_predictions_are_those_of_sklearn_on_standardised_features(k: int, corpu
         ).fit(scaler.transform(x[list(FOLD.train)]), labels[list(FOLD.train)])
         expected = model.predict(scaler.transform(x[list(FOLD.test)]))
         assert np.array(found.classes)[found.predicted[layer]].tolist() == expected.tolist()
+
+
+def test_frames_that_stand_twice_on_the_grid_are_all_answered(corpus: Corpus) -> None:
+    slow, clips = Drawn(corpus, rate_hz=25), np.arange(120)
+    config = ProbeConfig(knn_k=(6,), max_train_frames=None)
+    task = with_probes(PHONEME, ["knn"])
+    (found,) = evaluate(task, corpus, [FOLD], slow, seed=0, config=config).predictions
+    twice = [torch.repeat_interleave(x, 2, 0).double().numpy() for x in slow.frames(1, clips)]
+    train, test = (np.concatenate([twice[i] for i in part]) for part in (FOLD.train, FOLD.test))
+    labels = np.repeat([corpus.clips[i].labels["emotion"] for i in FOLD.train], 20)
+    scaler = StandardScaler().fit(train)
+    model = KNeighborsClassifier(
+        6, metric="cosine", algorithm="brute", weights=lambda d: np.exp((1 - d) / 0.07)
+    ).fit(scaler.transform(train), labels)
+    expected = model.predict(scaler.transform(test))
+    assert np.array(found.classes)[found.predicted[1]].tolist() == expected.tolist()
 
 
 def test_k_is_chosen_on_valid_and_no_larger_than_train(corpus: Corpus) -> None:
