@@ -20,7 +20,7 @@ from probe_bench.lineup import Contestant
 from probe_bench.modulation.stretches import TOTAL_S
 from probe_bench.parallel import shared_out, width
 from probe_bench.probes.config import ProbeConfig
-from probe_bench.probes.costs import FoldSizes, trained_operations
+from probe_bench.probes.costs import FoldSizes, reading_operations, trained_operations
 from probe_bench.probes.units import GRID_HZ
 from probe_bench.protocols.costs import protocol_operations
 from probe_bench.protocols.protocol import Protocol
@@ -131,6 +131,7 @@ def probing_seconds(
     config: ProbeConfig,
     diagnostics: Sequence[str] = (),
     protocols: Sequence[Protocol] = (),
+    n_degradations: int = 0,
 ) -> float:
     """Estimate the time of all probes, diagnostics, protocols and analyses, to within about a factor of two.
 
@@ -142,10 +143,12 @@ def probing_seconds(
         config: Sizes of the probes.
         diagnostics: Names.
         protocols: Published protocols that read the tasks as well.
+        n_degradations: How often test clips are read beside once.
     """
     layers = [layer for contestant in contestants for layer in contestant.layers]
     probed = sum(
-        _operations(job, fold, layer, config, diagnostics) + _trained(job, fold, layer, config)
+        _operations(job, fold, layer, config, diagnostics)
+        + _by_probe(job, fold, layer, config, 1 + n_degradations)
         for job in jobs
         for fold in job.folds
         for layer in layers
@@ -209,8 +212,8 @@ def _operations(
     return per_pass * (n_passes * frames + _CTC_PASSES * ctc_hz * train_s)
 
 
-def _trained(job: Job, fold: Fold, layer: Layer, config: ProbeConfig) -> float:
-    """Floating-point operations of one layer's trained probes on one fold."""
+def _by_probe(job: Job, fold: Fold, layer: Layer, config: ProbeConfig, n_readings: int) -> float:
+    """Floating-point operations of training probes of one layer on one fold, and of reading by all."""
     train_s, valid_s, test_s = (
         sum(job.corpus.clips[clip].duration_s for clip in part)
         for part in (fold.train, fold.valid, fold.test)
@@ -224,8 +227,13 @@ def _trained(job: Job, fold: Fold, layer: Layer, config: ProbeConfig) -> float:
         train_s=train_s,
         valid_s=valid_s,
         test_s=test_s,
+        test_clips=len(fold.test),
     )
-    return sum(trained_operations(measure.probe, layer, sizes) for measure in job.task.measures)
+    return sum(
+        trained_operations(measure.probe, layer, sizes)
+        + n_readings * reading_operations(measure.probe, layer, sizes)
+        for measure in job.task.measures
+    )
 
 
 def _product_speed(device: torch.device, n_pieces: int) -> float:

@@ -79,7 +79,8 @@ def run(config: RunConfig, console: Console) -> Path:
     )
     found = _collect(config, shop)
     probes = ProbeConfig(max_train_frames=config.train_frames or None, scratch=shop.cache.root)
-    console.print(screen.probing(_expected_s(found, probes, shop)))
+    n_degradations = sum(len(kind.severities) for kind in kinds)
+    console.print(screen.probing(_expected_s(found, probes, shop, n_degradations)))
     tests_under = degraded_tests(kinds, found.jobs, found.surveys, config.seed)
     parts = {part.name: part for test in tests_under for part in test.parts}
     features = shop.gather(
@@ -132,7 +133,9 @@ def _collect(config: RunConfig, shop: Workshop) -> _Material:
     )
 
 
-def _expected_s(found: _Material, probes: ProbeConfig, shop: Workshop) -> float:
+def _expected_s(
+    found: _Material, probes: ProbeConfig, shop: Workshop, n_degradations: int
+) -> float:
     """Estimate the time of everything but encoding the corpora."""
     agenda = found.agenda
     analyses = [(analysis, found.surveys[name].corpus) for analysis, name in agenda.analyses]
@@ -140,6 +143,7 @@ def _expected_s(found: _Material, probes: ProbeConfig, shop: Workshop) -> float:
         *(found.jobs, analyses, found.contestants, shop.device, probes),
         diagnostics=agenda.diagnostics,
         protocols=agenda.protocols,
+        n_degradations=n_degradations,
     )
     n_rippled = len(agenda.analysed("modulation"))
     return probing_s + rippling_seconds(n_rippled, found.contestants, shop.device)

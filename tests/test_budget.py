@@ -12,7 +12,7 @@ from probe_bench.corpus import Corpus
 from probe_bench.jobs import Job, divide
 from probe_bench.lineup import Contestant, line_up
 from probe_bench.probes.config import ProbeConfig
-from probe_bench.task import Measure, Task
+from probe_bench.task import Measure, ProbeName, Task
 
 SPEAKER = Task(
     name="speaker",
@@ -31,13 +31,19 @@ def expect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., float]:
     """Expected seconds at a million operations a second."""
     monkeypatch.setattr(budget, "_product_speed", lambda *_: 1e6)
 
-    def seconds(jobs: list[Job], analyses: list[tuple[str, Corpus]], n_diagnostics: int) -> float:
+    def seconds(
+        jobs: list[Job],
+        analyses: list[tuple[str, Corpus]],
+        n_diagnostics: int,
+        n_degradations: int = 0,
+    ) -> float:
         contestants: list[Contestant] = line_up(
             ["logmel:25"], seed=0, baselines=False, trust_code=False
         )
         names = ("v-information", "code-length")[:n_diagnostics]
         return probing_seconds(
-            jobs, analyses, contestants, torch.device("cpu"), ProbeConfig(), names
+            *(jobs, analyses, contestants, torch.device("cpu"), ProbeConfig(), names),
+            n_degradations=n_degradations,
         )
 
     return seconds
@@ -55,6 +61,17 @@ def test_every_task_diagnostic_and_analysis_adds_its_part(
     together = expect([job], [("modulation", corpus), ("geometry", corpus)], 0)
     assert together == pytest.approx(probed + sum(analysed))
     assert min(analysed) > 0
+
+
+@pytest.mark.parametrize("probe", ["knn", "attentive"])
+def test_every_degradation_is_one_more_reading(
+    expect: Callable[..., float], make_corpus: Callable[..., Corpus], probe: ProbeName
+) -> None:
+    own = Measure(probe=probe, metrics=("accuracy",))
+    job = divide(replace(SPEAKER, measures=(own,)), make_corpus([0.1] * 36), seed=0)
+    clean, one, three = (expect([job], [], 0, n) for n in (0, 1, 3))
+    assert clean < one
+    assert three - clean == pytest.approx(3 * (one - clean))
 
 
 def test_analyses_read_no_more_of_a_long_corpus(
