@@ -24,14 +24,15 @@ CURVES = {
     "uniformity": "uniformity of clip means",
     "pnmi": "phones in codes of frames",
     "speaker_mi_bits": "speakers in codes of clips",
-    "abx_error": "ABX of triphones",
+    "abx_within": "ABX within speakers",
+    "abx_across": "ABX across speakers",
     "cka_logmel": "CKA with log-mel",
 }
 
 
 def geometry_curves(table: pd.DataFrame, name: str) -> Sheet | None:
     """Draw every geometry metric against layer, a panel each; None if there is nothing."""
-    shown = _with_logmel_cka(table[table["role"] != "chance"])
+    shown = _by_setting(table[table["role"] != "chance"])
     # Ranks stand twice, for frames and for clip means; the figure has room for those of frames.
     shown = shown[(shown["probe"] != "spectrum") | (shown["unit"] == "frame")]
     rows = shown[(shown["task"] == GEOMETRY) & shown["value"].notna()]
@@ -54,9 +55,13 @@ def geometry_curves(table: pd.DataFrame, name: str) -> Sheet | None:
     return sheet
 
 
-def _with_logmel_cka(table: pd.DataFrame) -> pd.DataFrame:
-    """Give CKA with log-mel, one number a layer, a metric of its own."""
+def _by_setting(table: pd.DataFrame) -> pd.DataFrame:
+    """Give what a layer has several of a metric of its own: ABX errors, CKA with log-mel."""
     logmels = written(table.loc[table["role"] == "logmel", "encoder"])
-    others = table["setting"].map(lambda text: setting_text(str(text), "other"))
-    mine = (table["metric"] == "cka") & others.isin(logmels)
-    return table.assign(metric=table["metric"].where(~mine, "cka_logmel"))
+    settings = table["setting"].astype(str)
+    others = settings.map(lambda text: setting_text(text, "other"))
+    beside_logmel = (table["metric"] == "cka") & others.isin(logmels)
+    named = table["metric"].where(~beside_logmel, "cka_logmel")
+    speakers = settings.map(lambda text: setting_text(text, "speaker"))
+    is_abx = table["metric"] == "abx_error"
+    return table.assign(metric=named.where(~is_abx, "abx_" + speakers))

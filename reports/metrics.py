@@ -220,8 +220,9 @@ METRICS: Mapping[str, MetricText] = {
         unit="bit",
         ranked=False,
     ),
-    "abx_error": MetricText(
-        label="ABX error", unit="%", scale=100.0, lower_is_better=True, ranked=False
+    **dict.fromkeys(
+        ("abx_error", "abx_within", "abx_across"),
+        MetricText(label="ABX error", unit="%", scale=100.0, lower_is_better=True, ranked=False),
     ),
     "cka": MetricText(label="CKA", ranked=False),
     "cka_logmel": MetricText(label="CKA with log-mel", ranked=False),

@@ -68,6 +68,27 @@ def test_curves_are_those_of_frames(table: pd.DataFrame) -> None:
     assert "one: from" in sheet.alts[0][1]
 
 
+def test_abx_within_and_across_speakers_have_a_panel_each(table: pd.DataFrame) -> None:
+    abx = table[(table["metric"] == "effective_rank") & (table["unit"] == "frame")]
+    both = [
+        abx.assign(
+            probe="abx", metric="abx_error", setting=f"speaker={who}", value=abx["value"] / k
+        )
+        for who, k in (("within", 100), ("across", 50))
+    ]
+    sheet = geometry_curves(pd.concat(both), "geometry")
+    assert sheet is not None
+    assert [alt[0] for alt in sheet.alts] == [
+        "ABX within speakers · speech",
+        "ABX across speakers · speech",
+    ]
+    for cell, k in zip(sheet.cells, (1, 2), strict=True):
+        drawn = [np.asarray(line.get_ydata(), float) for line in cell.axes.lines]
+        assert any(
+            np.allclose(y, k * np.array([10.0, 20.0, 30.0, 40.0])) for y in drawn if len(y) == 4
+        )
+
+
 def test_maps_hold_every_pair_and_are_symmetric_for_one_encoder(table: pd.DataFrame) -> None:
     sheet = likeness(table, "cka")
     assert sheet is not None
