@@ -19,6 +19,7 @@ from probe_bench.reports.following import followed_curves, ripple_maps
 from probe_bench.reports.geometry import geometry_curves
 from probe_bench.reports.likeness import likeness
 from probe_bench.reports.meaning import MEANING, meaning_sheets
+from probe_bench.reports.metrics import Score, metric_text
 from probe_bench.reports.modulation import spectra
 from probe_bench.reports.protocols import ProtocolTable, protocol_tables
 from probe_bench.reports.record import FILTERS, Record, hidden_runs_ms, read_record
@@ -29,6 +30,7 @@ from probe_bench.reports.speed_wording import speed_line
 from probe_bench.reports.style import FEW, house_style
 from probe_bench.reports.svg import inline_panels, save_sheet, swatch
 from probe_bench.reports.tables import (
+    SPEED,
     corpora,
     degraded,
     distinct,
@@ -205,6 +207,11 @@ def _corpora(table: pd.DataFrame, records: Sequence[Record]) -> list[Mapping[str
     return [{"name": name, **sizes.get(name, {})} for name in corpora(table)]
 
 
+def _hz(cutoff: Score) -> str:
+    text = metric_text(SPEED)
+    return f"{text.number(cutoff)}\u202f{text.unit}"
+
+
 def _environment() -> jinja2.Environment:
     """Templates that escape everything and stand missing parts of a `run.json`."""
     environment = jinja2.Environment(
@@ -214,7 +221,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(FILTERS)
+    environment.filters.update(FILTERS, hz=_hz)
     return environment
 
 

@@ -10,14 +10,15 @@ from rich.text import Text
 
 from probe_bench.reports.comparisons import basis
 from probe_bench.reports.metrics import metric_text
-from probe_bench.reports.tables import ANALYSIS, EMPHASIS, GEOMETRY, SPEED, name_series, subjects
+from probe_bench.reports.tables import ANALYSIS, GEOMETRY, SPEED, name_series, subjects
 from probe_bench.reports.views import Baseline, HeadlineGroup, headline_groups
-from probe_bench.reports.wording import cutoff_span
+from probe_bench.reports.wording import Cutoffs, cutoffs
 
 __all__ = ["legend", "summary"]
 
 COLOURS = {"▲": "green", "≈": "yellow", "▼": "red"}
 NONE = "\N{EN DASH}"
+NOTHING = Cutoffs(corpus="", support=(), emphasis=None)
 
 
 def legend(tests: pd.DataFrame | None) -> str:
@@ -100,9 +101,13 @@ def _cutoffs(table: pd.DataFrame) -> Table:
         grid.add_column(heading)
     controls = table.loc[table["role"] == "logmel", "name"].unique()
     for name in [*subjects(table), *(str(control) for control in controls)]:
-        span = cutoff_span(table, name)
-        ends = [f"{layer}: {text.number(s)} {text.interval(s)}".rstrip() for layer, s in span]
-        last = [text.number(s) for _, s in cutoff_span(table, name, EMPHASIS)[-1:]]
-        cells = [*[*ends, NONE, NONE][:2], *[*last, NONE][:1]]
-        grid.add_row(Text(name), *(Text(cell) for cell in cells))
+        for found in cutoffs(table, name) or [NOTHING]:
+            ends = [
+                f"{layer}: {text.number(s)} {text.interval(s)}".rstrip()
+                for layer, s in found.support
+            ]
+            emphasis = text.number(found.emphasis) if found.emphasis else NONE
+            where = f"{name} on {found.corpus}" if found.corpus else name
+            cells = [where, *[*ends, NONE, NONE][:2], emphasis]
+            grid.add_row(*(Text(cell) for cell in cells))
     return grid

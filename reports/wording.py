@@ -13,6 +13,7 @@ from probe_bench.reports.tables import (
     EMPHASIS,
     SPEED,
     Headline,
+    corpora,
     headlines,
     layer_rows,
     score_of,
@@ -23,9 +24,10 @@ __all__ = [
     "BASELINES",
     "SIGNS",
     "Against",
+    "Cutoffs",
     "Finding",
     "Verdict",
-    "cutoff_span",
+    "cutoffs",
     "findings",
     "verdict",
     "verdict_on",
@@ -51,20 +53,38 @@ class Against:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cutoffs:
+    """How fast one encoder follows one corpus.
+
+    Attributes:
+        corpus: Empty where all were measured on one.
+        support: Layer and support cutoff, of the first and the last layer that could be measured.
+        emphasis: Emphasis cutoff of the last layer that has one.
+    """
+
+    corpus: str
+    support: Sequence[tuple[str, Score]]
+    emphasis: Score | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """What the rows show about one encoder.
 
     Attributes:
         name: Encoder as displayed.
         against: Verdicts by the role of the baseline, `random` and `logmel`; the best ones first.
-        cutoffs: Support cutoff and layer, of the first and the last layer that could be measured.
-        emphasis: Emphasis cutoff of the last layer that has one; empty if none has.
+        cutoffs: How fast it follows each corpus.
     """
 
     name: str
     against: Mapping[str, Sequence[Against]]
-    cutoffs: Sequence[tuple[str, str]]
-    emphasis: str = ""
+    cutoffs: Sequence[Cutoffs]
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is any verdict or cutoff."""
+        return bool(self.cutoffs) or any(self.against.values())
 
 
 def verdict(score: Score, baseline: Score, metric: str, p: float | None = None) -> Verdict | None:
@@ -110,16 +130,10 @@ def findings(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> list[Fin
 
 
 def _finding(table: pd.DataFrame, name: str, mine: Sequence[Headline]) -> Finding:
-    text = metric_text(SPEED)
-    emphasis = cutoff_span(table, name, EMPHASIS)[-1:]
     return Finding(
         name=name,
         against={role: _against(mine, role) for role in ("random", "logmel")},
-        cutoffs=[
-            (f"{text.number(score)}\u202f{text.unit}", layer)
-            for layer, score in cutoff_span(table, name)
-        ],
-        emphasis="".join(f"{text.number(score)}\u202f{text.unit}" for _, score in emphasis),
+        cutoffs=cutoffs(table, name),
     )
 
 
@@ -140,9 +154,26 @@ def _task(headline: Headline, mine: Sequence[Headline]) -> str:
     return f"{task} on {corpus}" if several else task
 
 
-def cutoff_span(table: pd.DataFrame, name: str, metric: str = SPEED) -> list[tuple[str, Score]]:
-    """First and last layer whose cutoff could be measured, with the cutoffs."""
-    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == metric)]
-    rows = layer_rows(rows, name).dropna(subset=["value"])
-    ends = rows.iloc[[0, -1]] if len(rows) > 1 else rows
-    return [(str(row["layer"]), score_of(row)) for _, row in ends.iterrows()]
+def cutoffs(table: pd.DataFrame, name: str) -> list[Cutoffs]:
+    """Gather the cutoffs of one encoder, corpus by corpus; none where no layer could be measured."""
+    rows = table[table["task"] == ANALYSIS]
+    places = corpora(rows[rows["metric"] == SPEED])
+    found = []
+    for place in places:
+        here = rows[rows["corpus"] == place]
+        support, emphasis = (_measured(here, name, metric) for metric in (SPEED, EMPHASIS))
+        if support:
+            found.append(
+                Cutoffs(
+                    corpus=place if len(places) > 1 else "",
+                    support=[support[0], support[-1]][: len(support)],
+                    emphasis=emphasis[-1][1] if emphasis else None,
+                )
+            )
+    return found
+
+
+def _measured(rows: pd.DataFrame, name: str, metric: str) -> list[tuple[str, Score]]:
+    """Layers with one metric of one encoder, by depth."""
+    mine = layer_rows(rows[rows["metric"] == metric], name).dropna(subset=["value"])
+    return [(str(row["layer"]), score_of(row)) for _, row in mine.iterrows()]

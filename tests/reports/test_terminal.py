@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 
 from probe_bench.reports.terminal import summary
@@ -25,6 +26,17 @@ def test_the_summary_shows_scores_baselines_and_cutoffs(run: Path) -> None:
         assert f"{100 * value:.1f}" in text
     assert "out_norm: 5.0 [4.7, 5.4]" in text
     assert "in: > 40" in text
+
+
+def test_cutoffs_on_several_corpora_have_a_line_each(run: Path) -> None:
+    table = read_rows(run / "results.csv")
+    there = table[table["task"] == "modulation"].assign(corpus="real")
+    lines = printed(summary(pd.concat([table, there])), width=140).splitlines()
+    for corpus in ("speech", "real"):
+        (line,) = [
+            line for line in lines if f"wavjepa on {corpus}" in line and "random" not in line
+        ]
+        assert "out_norm: 5.0 [4.7, 5.4]" in line
 
 
 def test_it_fits_80_columns(run: Path) -> None:

@@ -41,13 +41,27 @@ def test_the_summary_says_what_the_rows_say(table: pd.DataFrame) -> None:
             ("▲", "beats", ["speaker", "phoneme"]),
             ("≈", "cannot be told from", ["emotion", "tagging"]),
         ]
-    assert wavjepa.cutoffs == [("> 40\u202fHz", "cnn"), ("5.0\u202fHz", "out_norm")]
+    (found,) = wavjepa.cutoffs
+    assert found.corpus == ""
+    assert [(layer, score.value, score.censored) for layer, score in found.support] == [
+        ("cnn", 40.0, True),
+        ("out_norm", pytest.approx(5.0, abs=0.05), False),
+    ]
 
 
 def test_tasks_on_several_corpora_are_told_apart(table: pd.DataFrame) -> None:
     there = table[table["task"] == "speaker"].assign(corpus="real")
     found = findings(pd.concat([table, there], ignore_index=True))[0].against["random"]
     assert found[0].tasks == ["speaker on speech", "phoneme", "speaker on real"]
+
+
+def test_cutoffs_on_several_corpora_are_told_apart(table: pd.DataFrame) -> None:
+    there = table[table["task"] == "modulation"].assign(corpus="real")
+    there = there.assign(value=there["value"] / 2)
+    here, real = findings(pd.concat([table, there], ignore_index=True))[0].cutoffs
+    assert (here.corpus, real.corpus) == ("speech", "real")
+    for (layer, score), (same, slower) in zip(here.support, real.support, strict=True):
+        assert (layer, score.value) == (same, 2 * slower.value)
 
 
 def test_missing_baselines_are_not_spoken_of(table: pd.DataFrame) -> None:
