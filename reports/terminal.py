@@ -1,6 +1,6 @@
 """The summary that a run ends with on the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 from rich import box
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from probe_bench.reports.comparisons import basis
 from probe_bench.reports.metrics import metric_text
+from probe_bench.reports.settings import setting_text
 from probe_bench.reports.tables import ANALYSIS, GEOMETRY, SPEED, name_series, subjects
 from probe_bench.reports.views import Baseline, HeadlineGroup, headline_groups
 from probe_bench.reports.wording import Cutoffs, cutoffs
@@ -42,7 +43,11 @@ def summary(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> Group:
     if groups:
         parts += [_scores(groups), Text(legend(tests), style="dim")]
     if (table["task"] == ANALYSIS).any():
-        parts.append(_cutoffs(table))
+        if any(cutoffs(table, name) for name in subjects(table)):
+            parts.append(_cutoffs(table))
+        parts += [
+            Text(f"No support cutoff on {corpus}: {why}") for corpus, why in _unmeasured(table)
+        ]
     if (table["task"] == GEOMETRY).any() and not parts:
         parts.append(Text("No scores: geometry alone was measured, see the report."))
     return Group(*(parts or [Text("No result rows.")]))
@@ -111,3 +116,12 @@ def _cutoffs(table: pd.DataFrame) -> Table:
             cells = [where, *[*ends, NONE, NONE][:2], emphasis]
             grid.add_row(*(Text(cell) for cell in cells))
     return grid
+
+
+def _unmeasured(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Corpora on which no layer of any encoder has a cutoff, and why."""
+    rows = table[(table["task"] == ANALYSIS) & (table["metric"] == SPEED)]
+    for corpus, here in rows.groupby("corpus", sort=False):
+        if here["value"].isna().all():
+            reason = setting_text(str(here["setting"].iloc[0]), "reason")
+            yield str(corpus), reason or "no layer could be measured"

@@ -39,6 +39,15 @@ def test_cutoffs_on_several_corpora_have_a_line_each(run: Path) -> None:
         assert "out_norm: 5.0 [4.7, 5.4]" in line
 
 
+def test_a_corpus_without_cutoffs_has_the_reason_in_their_place(run: Path) -> None:
+    table = read_rows(run / "results.csv")
+    rows = table["metric"].isin(["support_hz", "emphasis_hz"])
+    none = table.assign(value=table["value"].mask(rows), setting="reason=clips are too short")
+    text = printed(summary(none))
+    assert "No support cutoff on speech: clips are too short" in text
+    assert "First layer" not in text
+
+
 def test_it_fits_80_columns(run: Path) -> None:
     lines = printed(summary(read_rows(run / "results.csv")), width=80).splitlines()
     assert max(len(line) for line in lines) <= 80
