@@ -1,9 +1,9 @@
 """All layers x all strengths of logistic regression against the same problems one after another.
 
     python benchmarks/probe_solve.py [--layers 13] [--strengths 10] [--samples 50000] [--dim 768]
-        [--classes 40] [--device cpu]
+        [--classes 40] [--device cpu] [--other sklearn]
 
-On a CPU the other side is scikit-learn's lbfgs in a loop, on a GPU torch's L-BFGS in a loop. Both sides
+The other side is scikit-learn's lbfgs in a loop or, on any device, torch's L-BFGS in a loop. Both sides
 run on the same features, in the same process, on the same number of threads, to the same objective:
 the other side stops (torch) or is tightened (scikit-learn, `--sklearn-tol`) until it is within 1e-6 of
 the better of the two; where it is not, its row says so, and its time then flatters it.
@@ -44,6 +44,7 @@ class Options:
     weakest: float
     threads: int
     device: str
+    other: str
     other_layers: int
     other_strengths: int
     sklearn_tol: float
@@ -72,11 +73,14 @@ def options() -> Options:
     parser.add_argument("--weakest", type=float, default=1e-5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--other", choices=("sklearn", "torch"), help="default: torch on a GPU")
     parser.add_argument("--other-layers", type=int, default=1)
     parser.add_argument("--other-strengths", type=int, default=4)
     parser.add_argument("--sklearn-tol", type=float, default=1e-6)
     parser.add_argument("--profile", action="store_true")
-    return Options(**vars(parser.parse_args()))
+    found = parser.parse_args()
+    found.other = found.other or ("sklearn" if found.device == "cpu" else "torch")
+    return Options(**vars(found))
 
 
 def objective(weight: Tensor, intercept: Tensor, x: Tensor, y: Tensor, l2: float) -> float:
@@ -141,7 +145,7 @@ def torch_one(
     def solve() -> None:
         before = math.inf
         while before > goal * (1 + _CLOSE):
-            now = float(optimiser.step(closure))
+            now = float(optimiser.step(closure).detach())
             if now >= before:
                 break
             before = now
@@ -196,7 +200,7 @@ def main() -> None:
             for k in at:
                 l2 = o.l2[k]
                 mine = objective(path.weight[k], path.intercept[k], x, y, l2)
-                if o.where.type == "cuda":
+                if o.other == "torch":
                     weight, bias, passes, spent, gigabytes = torch_one(x, y, l2, mine, o)
                 else:
                     weight, bias, passes, spent, gigabytes = sklearn_one(x, y, l2, o)
