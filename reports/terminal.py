@@ -12,6 +12,7 @@ from probe_bench.reports.comparisons import basis
 from probe_bench.reports.metrics import metric_text
 from probe_bench.reports.settings import setting_text
 from probe_bench.reports.tables import ANALYSIS, GEOMETRY, SPEED, name_series, subjects
+from probe_bench.reports.timescale import half_rate_lines
 from probe_bench.reports.views import Baseline, HeadlineGroup, headline_groups
 from probe_bench.reports.wording import Cutoffs, cutoffs
 
@@ -28,7 +29,7 @@ def legend(tests: pd.DataFrame | None) -> str:
 
 
 def summary(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> Group:
-    """Lay out the headline of every encoder and task, and the span of support cutoffs.
+    """Lay out the headline of every encoder and task, the span of support cutoffs, and task timescales.
 
     Args:
         table: Rows as `read_rows` gives them.
@@ -48,6 +49,7 @@ def summary(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> Group:
         parts += [
             Text(f"No support cutoff on {corpus}: {why}") for corpus, why in _unmeasured(table)
         ]
+    parts += [Text(line) for line in half_rate_lines(table)]
     if (table["task"] == GEOMETRY).any() and not parts:
         parts.append(Text("No scores: geometry alone was measured, see the report."))
     return Group(*(parts or [Text("No result rows.")]))

@@ -1,5 +1,6 @@
 """Half rates in the report: drawn and told as the rows say, each kind of censoring in its own words."""
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from probe_bench.reports import tables
 from probe_bench.reports.html import render
 from probe_bench.reports.style import house_style
+from probe_bench.reports.terminal import summary
 from probe_bench.reports.timescale import half_rate_curves, half_rate_lines
 from probe_bench.rows import Row
 
@@ -64,6 +67,13 @@ def test_every_task_has_a_panel_with_its_half_rates(table: pd.DataFrame) -> None
     assert any(len(line) > 2 and (line == 6.1).all() for line in lines)
     assert "L1 6.1\u202fHz [5.2, 7.3]" in sheet.alts[1][1]
     assert "L1 < 1.0\u202fHz" in sheet.alts[2][1]
+
+
+def test_the_terminal_says_each_half_rate(table: pd.DataFrame) -> None:
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(summary(table))
+    for line in half_rate_lines(table):
+        assert line in stream.getvalue()
 
 
 def test_arrows_point_to_where_the_truth_lies(table: pd.DataFrame) -> None:
