@@ -63,17 +63,24 @@ def draw_by_layer(axes: Axes, rows: pd.DataFrame, table: pd.DataFrame) -> None:
     axes.set_yscale("log", base=2)
     drawn = list(drawn_series(table, rows))
     curves = [series for series in drawn if series.role != "logmel"]
+    steps = [_step(layer_rows(rows, series.name)) for series in curves]
+    apart = min(0.02, 0.6 * min(steps, default=1.0) / max(len(curves), 1)) if few else 0.0
     for series in drawn:
         mine = layer_rows(rows, series.name)
         if series.role == "logmel":
             _draw_control(axes, mine, series.look)
         else:
-            shift = (curves.index(series) - (len(curves) - 1) / 2) * 0.008 if few else 0.0
+            shift = (curves.index(series) - (len(curves) - 1) / 2) * apart
             draw_cutoff(axes, mine, series.look, shift, intervals=few)
     low, high = axes.get_ylim() if rows["value"].notna().any() else (HZ_TICKS[0], HZ_TICKS[-1])
     axes.set_ylim(low / 1.5, high * 1.5)  # room for arrows
     hz_axis(axes, "y")
     draw_layer_axis(axes, rows, looks_here(table, rows))
+
+
+def _step(rows: pd.DataFrame) -> float:
+    """Smallest distance of two layers of one encoder on the axis; 1 for a single one."""
+    return float(rows["place"].diff().min()) if len(rows) > 1 else 1.0
 
 
 def draw_cutoff(
