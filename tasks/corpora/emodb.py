@@ -11,7 +11,8 @@ Splits (there is no official one; ten speakers are too few for a single test par
 
 Phones: bursts, aspirations and prevoicing are merged into their stop (`t !t tasp` -> `t`); a line
 without a label, or with a label that starts with + or -, changes a voice quality while the phone
-before it goes on. Rare phones keep their labels.
+before it goes on. Silence around the sentence (`.`) and pauses within it, silent or filled (`(`,
+`(gef`), are no phones. Rare phones keep their labels.
 """
 
 import re
@@ -34,6 +35,7 @@ _EMOTIONS = {
     "T": "sadness",
     "N": "neutral",
 }
+_NO_PHONES = ".("  # how labels of silence and pauses begin
 _SPEAKER_PAIRS = ("08 03", "09 10", "13 11", "14 12", "16 15")  # a woman and a man each
 _TEXT_PAIRS = ("a01 a02", "a04 a05", "a07 b01", "b02 b03", "b09 b10")
 
@@ -79,9 +81,9 @@ def _phones(text: str) -> tuple[Segment, ...] | None:
         last = merged[-1] if merged else None
         if last and (not phone or (goes_on and last.label == phone)):
             merged[-1] = Segment(start_s=last.start_s, end_s=segment.end_s, label=last.label)
-        elif phone and phone != ".":
+        elif phone:
             merged.append(Segment(start_s=segment.start_s, end_s=segment.end_s, label=phone))
-    return tuple(merged) or None
+    return tuple(each for each in merged if each.label[0] not in _NO_PHONES) or None
 
 
 def _phone(label: str) -> tuple[str, bool]:

@@ -128,15 +128,15 @@ def test_esc50_and_the_clips_that_are_esc10(tmp_path: Path) -> None:
 
 def test_emodb_merges_stops_and_voice_quality_lines(tmp_path: Path) -> None:
     for name in ("03a01Wa", "08b10Nb"):
-        wav(tmp_path / "wav" / f"{name}.wav", 1.0)
-    marks = "_t !t tasp a\t\t2 \t+lar E6 -sth b !b +x ."
+        wav(tmp_path / "wav" / f"{name}.wav", 1.5)
+    marks = "_t !t tasp a\t\t2 \t+lar E6 -sth b !b +x ( (gef +x u ."
     lines = [f"  {0.1 * k:.1f} -1 {m}" for k, m in enumerate(marks.split(" "))]
     text(tmp_path / "lablaut" / "03a01Waxx.lablaut", "signal ä\n#\n" + "\n".join(lines) + "\n")
     text(tmp_path / "lablaut" / "08b10Nbxx.lablaut", "")
     angry, neutral = load("emodb", tmp_path)
     assert angry.labels == {"speaker": "03", "text": "a01", "emotion": "anger"}
     phones = [(round(s.start_s, 3), round(s.end_s, 3), s.label) for s in angry.phones]
-    assert phones == [(0.0, 0.3, "t"), (0.3, 0.5, "a"), (0.5, 0.7, "E6"), (0.7, 1.0, "b")]
+    assert phones == [(0.0, 0.3, "t"), (0.3, 0.5, "a"), (0.5, 0.7, "E6"), (0.7, 1.0, "b"), (1.3, 1.4, "u")]
     assert neutral.phones is None
     assert neutral.labels["emotion"] == "neutral"
     assert angry.splits == {"emotion": "fold:03", "phoneme": "fold:1", "speaker": "fold:1"}
@@ -349,8 +349,8 @@ def test_data_emodb_phones(data: Path) -> None:
         for s in clip.phones:
             frames[s.label] += int(((grid >= s.start_s) & (grid < s.end_s)).sum())
     assert len(aligned) == 338
-    assert frames.total() == 44494
-    assert sum(n >= 60 for n in frames.values()) == 48
+    assert frames.total() == 41870
+    assert sum(n >= 60 for n in frames.values()) == 46
     assert len(sizes(corpus, "emotion")) == 10
     assert len(sizes(corpus, "phoneme")) == len(sizes(corpus, "speaker")) == 5
 
