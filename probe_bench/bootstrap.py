@@ -9,10 +9,11 @@ Interval of a value v whose resamples spread by s, over G clusters, on a scale g
 
 The factor repairs what the plug-in variance misses, √((G-1)/G), and t the few clusters (Hesterberg
 2015, The American Statistician 69, section 4.2); g is the logit for what lies between 0 and 1, the log
-for ratios, and nothing for differences, which makes their interval the inverse of the test in
-`comparison`. s g'(v) is the spread on that scale by the delta method; that of g itself would be ruled
-by the few resamples near the edge. A value whose finite-sample bias is large (mean average precision)
-is corrected by that of its resamples, on the same scale; the interval still holds the value.
+for ratios (capped for a detection cost, which rejecting every trial holds at 1), and nothing for
+differences, which makes their interval the inverse of the test in `comparison`. s g'(v) is the spread
+on that scale by the delta method; that of g itself would be ruled by the few resamples near the edge. A
+value whose finite-sample bias is large (mean average precision) is corrected by that of its resamples,
+on the same scale; the interval still holds the value.
 
 At the edge (nothing wrong in any cluster) nothing spreads. Then the bound is that of the clusters as
 all or nothing: a share q of clusters with errors would stay unseen with probability (1-q)^G, which is
@@ -36,7 +37,7 @@ from torch import Tensor
 
 __all__ = ["Interval", "Scale", "cluster_weights", "interval", "intervals", "limits"]
 
-Scale = Literal["plain", "log", "logit"]
+Scale = Literal["plain", "log", "capped log", "logit"]
 
 _DRAWS = 1 << 22  # drawn at once (32 MB)
 
@@ -140,6 +141,8 @@ def _on_scale(
             moved = value + step
         case "log":
             moved = value * torch.exp(step / value)
+        case "capped log":
+            moved = (value * torch.exp(step / value)).clamp(max=1)
         case "logit":
             moved = torch.sigmoid(torch.logit(value) + step / (value * (1 - value)))
     return torch.where(step == 0, value, moved)

@@ -45,7 +45,7 @@ SCALES: dict[Metric, Scale] = {
     "map": "logit",
     "macro_auc": "logit",
     "eer": "logit",
-    "mindcf": "log",
+    "mindcf": "capped log",
     "per": "log",
 }
 

@@ -148,7 +148,11 @@ def cautions(scores: Sequence[Score], predictions: Sequence[Predictions]) -> lis
         notes.append(
             f"intervals rest on {groups} groups; their coverage is known from {FEWEST_GROUPS}"
         )
-    at_edge = {s.metric for s in scores if s.value in (0, 1) and s.ci_low != s.ci_high}
+    at_edge = {
+        s.metric
+        for s in scores
+        if s.ci_low != s.ci_high and (s.value == 0 or (s.value == 1 and s.metric != "mindcf"))
+    }
     notes += [
         f"{metric} of 0 or 1: all groups are alike, so its interval is a bound by their number "
         "and its differences look surer than they are"

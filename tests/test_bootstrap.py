@@ -39,9 +39,10 @@ def test_counts_are_those_of_independent_draws() -> None:
 def test_interval_is_a_t_interval_on_its_scale() -> None:
     rows = torch.tensor([0.5, np.nan, 0.4, 0.6, np.nan], dtype=torch.float64)
     half = stats.t.ppf(0.975, 2) * 0.1 * np.sqrt(3 / 2)
-    plain, log, logit = (interval(rows, 3, scale) for scale in get_args(Scale))
+    plain, log, capped, logit = (interval(rows, 3, scale) for scale in get_args(Scale))
     assert (plain.low, plain.high) == pytest.approx((0.5 - half, 0.5 + half))
     assert (log.low, log.high) == pytest.approx((0.5 * np.exp(-2 * half), 0.5 * np.exp(2 * half)))
+    assert (capped.low, capped.high) == (log.low, 1.0) != (log.low, log.high)
     ends = 1 / (1 + np.exp([4 * half, -4 * half]))
     assert (logit.low, logit.high) == pytest.approx(tuple(ends))
 

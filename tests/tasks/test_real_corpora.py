@@ -136,7 +136,13 @@ def test_emodb_merges_stops_and_voice_quality_lines(tmp_path: Path) -> None:
     angry, neutral = load("emodb", tmp_path)
     assert angry.labels == {"speaker": "03", "text": "a01", "emotion": "anger"}
     phones = [(round(s.start_s, 3), round(s.end_s, 3), s.label) for s in angry.phones]
-    assert phones == [(0.0, 0.3, "t"), (0.3, 0.5, "a"), (0.5, 0.7, "E6"), (0.7, 1.0, "b"), (1.3, 1.4, "u")]
+    assert phones == [
+        (0.0, 0.3, "t"),
+        (0.3, 0.5, "a"),
+        (0.5, 0.7, "E6"),
+        (0.7, 1.0, "b"),
+        (1.3, 1.4, "u"),
+    ]
     assert neutral.phones is None
     assert neutral.labels["emotion"] == "neutral"
     assert angry.splits == {"emotion": "fold:03", "phoneme": "fold:1", "speaker": "fold:1"}
