@@ -77,9 +77,12 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
     if config.limit is not None:
         corpora = [corpus.limit(config.limit) for corpus in corpora]
     pairs = {task: _pairs(task, corpora, given=bool(config.corpus)) for task in tasks}
-    missing = [_missing(task, corpora) for task, found in pairs.items() if not found]
-    if missing and (config.task or not (analyses or any(pairs.values()))):
-        raise UserError(f"{missing[0]}; name another --corpus or leave the task out")
+    lacking = [task for task, found in pairs.items() if not found]
+    if lacking and (config.task or not (analyses or any(pairs.values()))):
+        raise UserError(
+            f"task {lacking[0].name} {_lack(lacking[0], corpora)}; "
+            "name another --corpus or leave the task out"
+        )
     measured = corpora if config.corpus else [c for c in corpora if c.name == _ANALYSIS_CORPUS]
     return Agenda(
         corpora=tuple(corpora),
@@ -87,7 +90,7 @@ def make_agenda(config: RunConfig, cache_root: Path) -> Agenda:
         analyses=tuple((name, corpus.name) for name in analyses for corpus in measured),
         diagnostics=diagnostics,
         protocols=protocols,
-        notes=tuple(f"{said}, and it was left out" for said in missing),
+        notes=tuple(f"task {task.name} left out, it {_lack(task, corpora)}" for task in lacking),
     )
 
 
@@ -126,6 +129,6 @@ def _pairs(task: Task, corpora: Sequence[Corpus], *, given: bool) -> list[tuple[
     return [(task, corpus.name) for corpus in fitting if labelled(task, corpus)]
 
 
-def _missing(task: Task, corpora: Sequence[Corpus]) -> str:
+def _lack(task: Task, corpora: Sequence[Corpus]) -> str:
     names = ", ".join(corpus.name for corpus in corpora)
-    return f"task {task.name} needs the label {task.label!r}, and no clip of {names} has it"
+    return f"needs the label {task.label!r}, and no clip of {names} has it"

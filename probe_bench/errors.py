@@ -15,5 +15,9 @@ class CorpusError(UserError):
     """A corpus folder, manifest, label or split is not what it should be."""
 
 
+class DivisionError(CorpusError):
+    """A corpus that cannot be divided into the parts that a task needs."""
+
+
 class CheckpointError(UserError):
     """A checkpoint is missing, damaged or of another shape than its encoder."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from probe_bench.agenda import labelled
 from probe_bench.corpus import Corpus
+from probe_bench.errors import CorpusError, DivisionError
 from probe_bench.splits import Fold, check_leaks, plan_folds
 from probe_bench.task import Task
 
@@ -39,9 +40,17 @@ class Job:
 
 
 def divide(task: Task, corpus: Corpus, seed: int) -> Job:
-    """Divide a task's clips and refuse a division that leaks."""
+    """Divide a task's clips and refuse a division that leaks.
+
+    Raises:
+        DivisionError: If the clips cannot be divided.
+        CorpusError: If an official division leaks.
+    """
     clips = labelled(task, corpus)
     own = replace(corpus, clips=tuple(corpus.clips[i] for i in clips))
-    folds = plan_folds(own, task, seed)
+    try:
+        folds = plan_folds(own, task, seed)
+    except CorpusError as error:
+        raise DivisionError(str(error)) from error
     check_leaks(own, task, folds)
     return Job(task=task, corpus=own, clips=tuple(clips), folds=folds)

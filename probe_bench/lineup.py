@@ -54,7 +54,8 @@ def line_up(
     """Load the encoders asked for and, with `baselines`, log-mel and untrained twins.
 
     Each subject brings log-mel at the frame rate of its fastest layer and itself at random
-    initialisation; baselines that several subjects share stand once.
+    initialisation; baselines that several subjects share stand once. What could be a baseline is a
+    subject itself where it is asked for beside nothing that it could be a baseline of.
 
     Raises:
         UserError: If an encoder cannot be loaded, or two would go by one name in the tables.
@@ -70,7 +71,7 @@ def line_up(
             if baseline not in found:
                 found[baseline] = _contestant(baseline, seed, trust_code)
     _refuse_namesakes(found)
-    return list(found.values())
+    return [_judged(name, one, found, references) for name, one in found.items()]
 
 
 def twin_of(name: str) -> str:
@@ -81,6 +82,19 @@ def twin_of(name: str) -> str:
 def control(name: str) -> Contestant:
     """Load an encoder of known answer as a control."""
     return replace(_contestant(name, seed=0, trust_code=False), role="control")
+
+
+def _judged(
+    name: str, one: Contestant, found: Mapping[str, Contestant], references: Sequence[str]
+) -> Contestant:
+    """Make a baseline that was asked for a subject where it is nobody's baseline."""
+    if name not in references or one.role == "subject":
+        return one
+    if one.role == "random":
+        needed = name.removeprefix(twin_of("")) in found
+    else:
+        needed = any(other.role == "subject" for other in found.values())
+    return one if needed else replace(one, role="subject")
 
 
 def _refuse_namesakes(found: Mapping[str, Contestant]) -> None:
@@ -120,6 +134,6 @@ def _contestant(name: str, seed: int, trust_code: bool) -> Contestant:
 
 def _role(name: str) -> Role:
     """Return the role that an encoder's name gives it."""
-    if name.startswith("logmel"):
+    if name.partition(":")[0] == "logmel":
         return "logmel"
     return "random" if name.startswith("random:") else "subject"

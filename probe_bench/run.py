@@ -1,7 +1,7 @@
 """One run: corpora, features, probes and analyses, and the folder they are written to."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from probe_bench.cache import Cache, default_root
 from probe_bench.config import RunConfig
 from probe_bench.degradations import named_kinds
 from probe_bench.degraded import degraded_tests
+from probe_bench.errors import DivisionError, UserError
 from probe_bench.folders import make_folder
 from probe_bench.gather import Workshop, pick_device
 from probe_bench.geometry.stage import map_geometry
@@ -46,6 +47,7 @@ class _Material:
         surveys: Corpora, looked over.
         jobs: Tasks with their divided clips.
         leaks: Audio that parts share.
+        notes: What was left out.
     """
 
     contestants: list[Contestant]
@@ -53,6 +55,7 @@ class _Material:
     surveys: dict[str, Survey]
     jobs: list[Job]
     leaks: PartLeaks
+    notes: tuple[str, ...]
 
 
 def run(config: RunConfig, console: Console) -> Path:
@@ -92,7 +95,7 @@ def run(config: RunConfig, console: Console) -> Path:
     run_id = digest(config, found.contestants, found.surveys)
     stamp = Stamp(run_id=run_id, seed=config.seed)
     out, agenda = _fresh(config.out), found.agenda
-    notes = dict.fromkeys(agenda.notes)  # a set that keeps its order
+    notes = dict.fromkeys(found.notes)  # a set that keeps its order
     probing = Probing(
         contestants=found.contestants, features=features, tests_under=tests_under,
         diagnostics=agenda.diagnostics, config=probes, stamp=stamp, shop=shop, out=out, notes=notes,
@@ -126,11 +129,33 @@ def _collect(config: RunConfig, shop: Workshop) -> _Material:
     surveys = shop.look_over(
         agenda.corpora, contestants, skip_bad=config.skip_bad, fingerprints=bool(agenda.tasks)
     )
-    jobs = [divide(task, surveys[name].corpus, config.seed) for task, name in agenda.tasks]
+    jobs, undivided = _divide(agenda, surveys, config)
     leaks = find_leaks(jobs, surveys, shop, refuse=config.refuse_leaks)
     return _Material(
-        contestants=contestants, agenda=agenda, surveys=surveys, jobs=jobs, leaks=leaks
+        contestants=contestants,
+        agenda=agenda,
+        surveys=surveys,
+        jobs=jobs,
+        leaks=leaks,
+        notes=(*agenda.notes, *undivided),
     )
+
+
+def _divide(
+    agenda: Agenda, surveys: Mapping[str, Survey], config: RunConfig
+) -> tuple[list[Job], list[str]]:
+    """Divide the clips of every task; tasks that nobody named may be left out, with a note."""
+    jobs, notes = [], []
+    for task, name in agenda.tasks:
+        try:
+            jobs.append(divide(task, surveys[name].corpus, config.seed))
+        except DivisionError as error:
+            if config.task:
+                raise
+            notes.append(f"task {task.name} on {name} left out: {error}")
+    if notes and not jobs and not agenda.analyses:
+        raise UserError(notes[0])
+    return jobs, notes
 
 
 def _expected_s(

@@ -22,7 +22,7 @@ from probe_bench.reports.meaning import MEANING, meaning_sheets
 from probe_bench.reports.metrics import Score, metric_text
 from probe_bench.reports.modulation import spectra
 from probe_bench.reports.protocols import ProtocolTable, protocol_tables
-from probe_bench.reports.record import FILTERS, Record, hidden_runs_ms, read_record
+from probe_bench.reports.record import FILTERS, Record, hidden_runs_ms, read_record, unlike
 from probe_bench.reports.robustness import degradation_curves, robustness_groups
 from probe_bench.reports.speed_facts import speed_facts
 from probe_bench.reports.speed_figure import cutoff_curves
@@ -181,6 +181,7 @@ def _page(
             rows=rows,
             n_points=n_points,
             records=records,
+            unlike=unlike(records),
         )
     )
 

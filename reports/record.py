@@ -14,7 +14,7 @@ import pandas as pd
 from probe_bench.errors import UserError
 from probe_bench.reports.metrics import metric_text, thousands
 
-__all__ = ["FILTERS", "Record", "hidden_runs_ms", "read_record"]
+__all__ = ["FILTERS", "Record", "hidden_runs_ms", "read_record", "unlike"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +79,25 @@ def hidden_runs_ms(table: pd.DataFrame, records: Sequence[Record]) -> dict[str, 
     named = table[["run", "encoder", "name"]].drop_duplicates().itertuples(index=False, name=None)
     found = {str(name): told.get((run, encoder)) for run, encoder, name in named}
     return {name: float(ms) for name, ms in found.items() if ms}
+
+
+def unlike(records: Sequence[Record]) -> list[str]:
+    """Say in what runs side by side differ so that their scores rest on other clips."""
+    heard: dict[str, dict[str, str]] = {}
+    for record in records:
+        for corpus in record.content.get("corpora", ()):
+            clips = f"{record.label}: {_count(corpus.get('clips'))} clips"
+            heard.setdefault(str(corpus.get("name")), {})[str(corpus.get("digest"))] = clips
+    found = [
+        f"The runs heard other parts of {name} ({', '.join(parts.values())}): scores on it rest on other clips."
+        for name, parts in heard.items()
+        if len(parts) > 1
+    ]
+    seeds = {r.label: r.content["config"].get("seed") for r in records if "config" in r.content}
+    if len(set(seeds.values())) > 1:
+        told = ", ".join(f"{label}: {seed}" for label, seed in seeds.items())
+        found.append(f"The runs have other seeds ({told}): their parts may differ.")
+    return found
 
 
 def _plain(value: Any) -> str:

@@ -154,8 +154,8 @@ def _points(rows: pd.DataFrame, kind: str, name: str) -> pd.DataFrame:
     mine = rows[
         (rows["split"] == f"{DEGRADED}{kind}") & (rows["name"] == name) & (rows["layer"] == BEST)
     ]
-    last = mine["setting"].str.rsplit(";", n=1).str[-1].str.partition("=")
-    return mine.assign(axis=last[0], severity=last[2])
+    last = [setting.rpartition(";")[2].partition("=") for setting in mine["setting"].astype(str)]
+    return mine.assign(axis=[name for name, _, _ in last], severity=[value for *_, value in last])
 
 
 def _names(rows: pd.DataFrame, kind: str) -> list[str]:

@@ -43,6 +43,10 @@ def summary(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> Group:
     groups = headline_groups(table, tests)
     if groups:
         parts += [_scores(groups), Text(legend(tests), style="dim")]
+        if any(line.mixed for group in groups for line in group.lines):
+            parts.append(
+                Text("* picked in most folds; the score is of each fold's own", style="dim")
+            )
     if (table["task"] == ANALYSIS).any():
         if any(cutoffs(table, name) for name in subjects(table)):
             parts.append(_cutoffs(table))
@@ -74,7 +78,7 @@ def _scores(groups: Sequence[HeadlineGroup]) -> Table:
             grid.add_row(
                 Text(labels),
                 Text(line.name),
-                Text(line.layer),
+                Text(f"{line.layer}*" if line.mixed else line.layer),
                 Text.assemble((line.value, "bold" if line.among_best else ""), f" {line.interval}"),
                 *(_baseline(cell) for cell in line.baselines),
                 end_section=index == len(group.lines) - 1,

@@ -7,7 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from probe_bench.reports.metrics import MetricText, Score, is_curve, metric_text, thousands
+from probe_bench.reports.metrics import (
+    MetricText,
+    Score,
+    is_curve,
+    is_diagnostic,
+    metric_text,
+    thousands,
+)
 from probe_bench.reports.tables import (
     ANALYSIS,
     BEST,
@@ -93,7 +100,7 @@ class HeadlineLine:
     """One encoder's result on one task.
 
     `mixed` says that only most folds picked this layer; `alike` are the layers that cannot be told
-    from the picked one; `among_best` unless another encoder was found better.
+    from the picked one; `among_best` if no other encoder was found better, by tests.
     """
 
     name: str
@@ -152,7 +159,7 @@ def headline_groups(table: pd.DataFrame, tests: pd.DataFrame | None = None) -> l
             probe=found[0].panel.probe,
             metric=metric_text(found[0].panel.metric).axis,
             n=counted(found[0].n, found[0].n_groups),
-            lines=[_line(headline) for headline in found],
+            lines=[_line(headline, alone=len(found) == 1) for headline in found],
         )
         for (task, corpus), found in groups.items()
     ]
@@ -216,7 +223,7 @@ def _speed_lines(rows: pd.DataFrame, name: str) -> list[HeadlineLine]:
     ]
 
 
-def _line(headline: Headline) -> HeadlineLine:
+def _line(headline: Headline, *, alone: bool) -> HeadlineLine:
     text = metric_text(headline.panel.metric)
     return HeadlineLine(
         name=headline.name,
@@ -226,7 +233,7 @@ def _line(headline: Headline) -> HeadlineLine:
         value=text.number(headline.score),
         interval=text.interval(headline.score),
         baselines=[_baseline(headline, role, text) for role in BASELINES],
-        among_best=headline.told.among_best is not False,
+        among_best=alone if headline.told.among_best is None else headline.told.among_best,
     )
 
 
@@ -279,7 +286,7 @@ def _table_row(record: Mapping[Hashable, Any]) -> TableRow:
     unit = f" {text.unit}" if text.unit and score.measured else ""
     cells = [
         Cell(text=str(record["task"])),
-        Cell(text=text.short or text.label, classes="wrap"),
+        Cell(text=_measured(str(record["metric"]), text), classes="wrap"),
         Cell(text=str(record["name"])),
         Cell(text=str(record["layer"]), key=_key(record["depth"])),
         Cell(text=text.number(score) + unit, classes="number", key=_key(score.value)),
@@ -292,6 +299,11 @@ def _table_row(record: Mapping[Hashable, Any]) -> TableRow:
         Cell(text=str(record["role"]), classes="minor"),
     ]
     return TableRow(cells=cells, picked=bool(record["chosen"]) and record["role"] == "subject")
+
+
+def _measured(metric: str, text: MetricText) -> str:
+    """Name a metric in the table: what tells what a score means by its whole name."""
+    return text.label if is_diagnostic(metric) else text.short or text.label
 
 
 def filters(rows: Sequence[TableRow]) -> list[Filter]:

@@ -60,6 +60,12 @@ def test_max_t_is_a_loop_over_steps() -> None:
     assert np.isnan(max_t(np.full(2, np.nan), scaled[:2])).all()
 
 
+def test_one_difference_alone_is_not_adjusted() -> None:
+    rows = torch.from_numpy(np.random.default_rng(0).normal(0.02, 0.01, (1, 500)))
+    [found] = compare(rows, torch.zeros_like(rows), 12)
+    assert found.p == found.p_holm == found.p_max_t
+
+
 def test_what_no_resample_changes_is_certain_unless_it_is_nothing() -> None:
     weights = cluster_weights(0, "c", "t", list("abcdef"), 200)
     flat = np.stack([np.full(6, 0.75), np.full(6, 0.5)])

@@ -1,7 +1,7 @@
 import pytest
 
 from probe_bench.errors import UserError
-from probe_bench.lineup import line_up
+from probe_bench.lineup import _role, line_up
 
 
 def names_and_roles(*references: str, baselines: bool = True) -> list[tuple[str, str]]:
@@ -27,8 +27,21 @@ def test_what_is_named_stands_once_and_baselines_bring_none() -> None:
         ("logmel:25", "logmel"),
         ("random:audio-jepa", "random"),
     ]
-    assert names_and_roles("logmel:25/2") == [("logmel:25/2", "logmel")]
+    assert names_and_roles("logmel:25/2", "wavjepa", baselines=False)[0][1] == "logmel"
     assert names_and_roles("wavjepa", baselines=False) == [("wavjepa", "subject")]
+
+
+def test_baselines_are_known_by_their_whole_names() -> None:
+    assert _role("logmel") == _role("logmel:25") == "logmel"
+    assert _role("logmelish") == "subject"
+
+
+def test_a_baseline_of_nobody_is_a_subject() -> None:
+    assert names_and_roles("logmel:25/2") == [("logmel:25/2", "subject")]
+    alone = [("random:audio-jepa", "subject"), ("logmel:25", "logmel")]
+    assert names_and_roles("random:audio-jepa") == alone
+    beside = names_and_roles("wavjepa", "random:audio-jepa", baselines=False)
+    assert beside == [("wavjepa", "subject"), ("random:audio-jepa", "subject")]
 
 
 def test_the_twin_has_other_weights_in_the_same_layers() -> None:

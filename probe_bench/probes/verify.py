@@ -16,7 +16,7 @@ from probe_bench.probes.stitching import FoldPredictions, best_index, stitch
 from probe_bench.probes.verification import Trials, make_trials
 from probe_bench.scoring import Predictions, plain_value
 from probe_bench.splits import Fold
-from probe_bench.task import Measure, Metric, Task
+from probe_bench.task import Measure, Metric, ProbeName, Task
 
 __all__ = ["TrialPlan", "pair_clips", "plan_trials", "verify"]
 
@@ -66,7 +66,8 @@ def verify(
             _fold(measure, task, corpus, fold, features, trials, config, further)
             for fold, trials in zip(folds, plan.folds, strict=True)
         ]
-        made = [replace(part, notes=plan.notes) for part in parts if part is not None]
+        notes = (*plan.notes, *_closed(task, measure.probe))
+        made = [replace(part, notes=notes) for part in parts if part is not None]
         if len(made) == len(parts):
             found.append(
                 stitch(
@@ -81,6 +82,13 @@ def verify(
                 )
             )
     return found
+
+
+def _closed(task: Task, probe: ProbeName) -> tuple[str, ...]:
+    """Say that a back-end was fitted on the speakers that it is tested on."""
+    if probe == "cosine" or task.label in task.disjoint:
+        return ()
+    return (f"{probe} is fitted on the very speakers that are tested, unlike in task verification",)
 
 
 def plan_trials(

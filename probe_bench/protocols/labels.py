@@ -17,8 +17,9 @@ def learnable(task: Task) -> bool:
 
 
 def verifies(task: Task) -> bool:
-    """Whether a task asks of pairs of clips if they are of one speaker."""
-    return any(kind_of(measure.probe).family == "pairs" for measure in task.measures)
+    """Whether a task asks of pairs of clips if they are of one class that training has not heard."""
+    pairs = any(kind_of(measure.probe).family == "pairs" for measure in task.measures)
+    return pairs and not learnable(task)
 
 
 def as_classes(task: Task, corpus: Corpus) -> tuple[Task, Corpus]:

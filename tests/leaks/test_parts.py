@@ -169,7 +169,7 @@ def test_a_run_says_writes_and_refuses_leaks(leaky: Path) -> None:
     assert record["leaks"]["tasks"][0]["clips"] == {"test in train": 1}
     page = Record(label="out", run_ids=(), found=True, content=record)
     templates = html._environment()
-    assert line in templates.get_template("leak_warning.html.jinja").render(records=[page])
+    assert line in templates.get_template("warnings.html.jinja").render(records=[page])
     assert "1 clip of test in train" in templates.get_template("leaks.html.jinja").render(
         run=record
     )

@@ -142,6 +142,36 @@ def test_a_run_that_verifies(voices: Path, tmp_path: Path, monkeypatch: pytest.M
     assert "verification on voxceleb1: protocol superb" not in text
 
 
+def test_known_speakers_are_classes_though_the_task_scores_pairs_too(
+    voices: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(voices / "manifest.csv").drop(columns="split")
+    corpus = tmp_path / "closed"
+    corpus.mkdir()
+    table.assign(path=[str(voices / name) for name in table["path"]]).to_csv(
+        corpus / "manifest.csv", index=False
+    )
+    config = RunConfig(
+        encoder=("logmel:50",),
+        baselines=False,
+        task=("speaker",),
+        analysis=("none",),
+        diagnostic=("none",),
+        degrade=("none",),
+        protocol=("evar",),
+        corpus=(f"closed={corpus}",),
+        cache=tmp_path / "cache",
+        out=tmp_path / "out",
+    )
+    out = run(config, Console(quiet=True))
+    rows = read_rows(out / "results.csv")
+    ours = rows[rows["probe"].str.startswith("evar") & (rows["layer"] == "best")]
+    assert set(zip(ours["metric"], ours["unit"], strict=True)) == {("accuracy", "clip")}
+    assert (ours["value"] > 0.5).all()
+    notes = json.loads((out / "run.json").read_text())["notes"]
+    assert not [note for note in notes if "evar" in note and "pairs" in note]
+
+
 def test_an_unknown_protocol_is_named(tmp_path: Path) -> None:
     config = RunConfig(protocol=("super",), cache=tmp_path, out=tmp_path / "out")
     with pytest.raises(UserError, match="unknown protocol 'super'; did you mean 'superb'"):

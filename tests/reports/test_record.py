@@ -8,7 +8,7 @@ import pytest
 
 from probe_bench.reports import tables
 from probe_bench.reports.html import render
-from probe_bench.reports.record import Record, hidden_runs_ms
+from probe_bench.reports.record import Record, hidden_runs_ms, unlike
 from probe_bench.rows import Row
 
 
@@ -32,6 +32,20 @@ def test_spans_of_masks_go_by_the_names_that_are_displayed(folders: list[Path]) 
     assert hidden_runs_ms(table, records) == {"wavjepa (one)": 151.4, "wavjepa (two)": 270.0}
     older = Record(label="one", run_ids=("1",), found=True, content={"encoders": [{}]})
     assert hidden_runs_ms(table, [older, record("nowhere", wavjepa=1.0)]) == {}
+
+
+def test_runs_that_heard_other_clips_are_told_apart() -> None:
+    def heard(label: str, digest: str, clips: int, seed: int) -> Record:
+        corpus = {"name": "emodb", "digest": digest, "clips": clips}
+        content = {"corpora": [corpus], "config": {"seed": seed}}
+        return Record(label=label, run_ids=("1",), found=True, content=content)
+
+    whole, again, part = heard("a", "1", 339, 0), heard("b", "1", 339, 0), heard("c", "2", 60, 1)
+    assert unlike([whole, again]) == []
+    clips, seeds = unlike([whole, again, part])
+    assert "other parts of emodb (" in clips
+    assert "c: 60 clips" in clips
+    assert "(a: 0, b: 0, c: 1)" in seeds
 
 
 def test_the_page_explains_them_where_they_are_known(folders: list[Path]) -> None:

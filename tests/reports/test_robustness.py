@@ -110,6 +110,17 @@ def test_a_run_without_degraded_audio_has_no_such_section(
     assert robustness_groups(table) == []
 
 
+def test_a_run_without_degraded_audio_stands_beside_one_with_it(
+    clean: list[Row], make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    others = [replace(row, encoder=row.encoder and f"{row.encoder}-2") for row in clean]
+    runs = [
+        make_run(tmp_path / "with", clean + degraded_rows(clean)),
+        make_run(tmp_path / "without", others),
+    ]
+    assert "How robust" in render(runs, tmp_path / "report").read_text(encoding="utf-8")
+
+
 def test_low_passed_modulations_are_drawn_apart_and_have_no_area(
     clean: list[Row], make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
