@@ -105,7 +105,8 @@ def test_judges_of_scales_see_ever_lower_rates_and_clips_alone() -> None:
 def test_stft_distance_is_that_of_the_published_code() -> None:
     waveform = _waveform()
     distance = stft_distance(0.3 * waveform, waveform)
-    assert distance.item() == pytest.approx(3.4262166, abs=1e-5)
+    # Logarithms of small float32 magnitudes differ from CPU to CPU: by 3e-6 of the sum.
+    assert distance.item() == pytest.approx(3.4262166, rel=1e-5)
     assert stft_distance(waveform, waveform).item() == 0
 
 

@@ -19,9 +19,11 @@ CPU = torch.device("cpu")
 class Clips:
     """A problem with values as scripted, one list of values a look, or else accuracies."""
 
-    def __init__(self, script: Sequence[Sequence[float]] = ()) -> None:
+    def __init__(
+        self, script: Sequence[Sequence[float]] = (), dtype: torch.dtype = torch.float32
+    ) -> None:
         g = torch.Generator().manual_seed(0)
-        self.x = torch.randn(UNITS, DIM, generator=g)
+        self.x = torch.randn(UNITS, DIM, generator=g).to(dtype)
         self.y = torch.randint(0, CLASSES, (UNITS,), generator=g)
         self.script, self.looks = [list(values) for values in script], 0
 
@@ -58,9 +60,9 @@ def candidates(*rates: float, build: Callable[[], nn.Module] = mlp) -> list[Cand
 
 def plain_loop(candidate: Candidate, regime: Regime) -> nn.Module:
     """The same training, one head, written the usual way; ends at the last epoch."""
-    problem = Clips()
     torch.manual_seed(regime.seed)
     module = candidate.build()
+    problem = Clips(dtype=next(module.parameters()).dtype)
     adam: torch.optim.Optimizer
     if regime.weight_decay:
         adam = torch.optim.AdamW(
@@ -100,8 +102,9 @@ REGIME = Regime(batch_size=16, counted_in="epochs", longest=6, later_wins=True)
     ids=["plain", "unshuffled", "cosine", "clipped", "penalised", "decayed"],
 )
 def test_a_stack_is_the_usual_loop_head_by_head(regime: Regime) -> None:
-    tried = candidates(0.01, 0.1)
-    always_later = Clips([[0.0, 0.0]] * regime.longest)
+    # In float64: Adam scales rounding up to steps, and that of float32 differs from CPU to CPU.
+    tried = candidates(0.01, 0.1, build=lambda: mlp().double())
+    always_later = Clips([[0.0, 0.0]] * regime.longest, torch.float64)
     for found, candidate in zip(train(tried, always_later, regime, CPU), tried, strict=True):
         expected = plain_loop(candidate, regime).state_dict()
         for name, tensor in found.module.state_dict().items():
