@@ -12,6 +12,7 @@ which the error without some speakers is the average over the cells that are lef
 
 import importlib.util
 import math
+import re
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -73,8 +74,8 @@ def installed() -> bool:
     """Say whether a fastabx that writes the errors of cells can be imported."""
     if importlib.util.find_spec("fastabx") is None:
         return False
-    major, minor, *_ = version("fastabx").split(".")
-    return (int(major), int(minor)) >= _OLDEST
+    found = re.match(r"(\d+)\.(\d+)", version("fastabx"))
+    return found is not None and tuple(map(int, found.groups())) >= _OLDEST
 
 
 def triphones(corpus: Corpus, clips: Sequence[int]) -> list[Token]:

@@ -23,7 +23,7 @@ Preconditioner = Callable[
 ]
 
 _SLOPE = 0.9  # accept |f'(t)| below this share of |f'(0)| (strong Wolfe, standard for L-BFGS)
-_NOISE = 1e-5  # at most of the objective, left by float32 products: a lucky dip must not end a solve
+_NOISE = 1e-5  # float32 products leave up to this share in the objective: no dip may end a solve
 _TRIALS = 12
 
 

@@ -120,7 +120,7 @@ def test_it_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(abx.importlib.util, "find_spec", lambda _: None)
     assert not installed()
     monkeypatch.setattr(abx.importlib.util, "find_spec", lambda name: name)
-    for number, new_enough in (("0.8.2", False), ("0.9.0", True), ("0.10.1", True), ("1.0", True)):
+    for number, new_enough in (("0.8.2", False), ("0.9.0", True), ("0.10rc1", True), ("1.0", True)):
         monkeypatch.setattr(abx, "version", lambda _, number=number: number)
         assert installed() is new_enough
 
