@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probe_bench import registry
-from probe_bench.config import DEFAULT_TASKS, RunConfig
+from probe_bench.config import RunConfig
 from probe_bench.corpora import load_corpora
 from probe_bench.corpus import Corpus
 from probe_bench.diagnostics import DIAGNOSTICS
@@ -109,10 +109,7 @@ def _tasks(config: RunConfig) -> list[Task]:
     """Return the tasks asked for, read by the probes asked for."""
     for name in config.probe:
         registry.find("probe", name, dict.fromkeys([OWN, *(kind.name for kind in KINDS)]))
-    tasks = [
-        registry.find("task", name, registry.tasks())
-        for name in _named(config.task or DEFAULT_TASKS)
-    ]
+    tasks = [registry.find("task", name, registry.tasks()) for name in _named(config.tasks)]
     return [with_probes(task, config.probe) for task in tasks]
 
 

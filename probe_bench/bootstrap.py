@@ -142,7 +142,7 @@ def _on_scale(
         case "log":
             moved = value * torch.exp(step / value)
         case "capped log":
-            moved = (value * torch.exp(step / value)).clamp(max=1)
+            moved = _on_scale(value, step, "log").clamp(max=1)
         case "logit":
             moved = torch.sigmoid(torch.logit(value) + step / (value * (1 - value)))
     return torch.where(step == 0, value, moved)

@@ -13,7 +13,6 @@ import tyro
 from probe_bench.diagnostics import CHEAP
 
 __all__ = [
-    "DEFAULT_TASKS",
     "CacheConfig",
     "CheckConfig",
     "Device",
@@ -31,7 +30,7 @@ __all__ = [
 
 Device = Literal["auto", "cpu", "cuda"]
 
-DEFAULT_TASKS = ("speaker", "phoneme", "emotion", "tagging")
+_DEFAULT_TASKS = ("speaker", "phoneme", "emotion", "tagging")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +89,11 @@ class RunConfig:
     """Feature cache; default: probe-bench in the platform's cache folder."""
     out: Path = Path("out")
     """Folder of the run."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks asked for, or the default ones."""
+        return self.task or _DEFAULT_TASKS
 
 
 @dataclass(frozen=True, kw_only=True)

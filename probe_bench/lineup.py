@@ -91,7 +91,7 @@ def _judged(
     if name not in references or one.role == "subject":
         return one
     if one.role == "random":
-        needed = name.removeprefix(twin_of("")) in found
+        needed = any(twin_of(other) == name for other in found)
     else:
         needed = any(other.role == "subject" for other in found.values())
     return one if needed else replace(one, role="subject")

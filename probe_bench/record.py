@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from probe_bench.config import DEFAULT_TASKS, RunConfig
+from probe_bench.config import RunConfig
 from probe_bench.degradations import Kind, named_kinds
 from probe_bench.gather import Workshop
 from probe_bench.jobs import Job
@@ -31,7 +31,7 @@ def digest(
     """Return a digest of everything that decides the numbers."""
     record = {
         "version": version("probe-bench"),
-        "tasks": config.task or DEFAULT_TASKS,
+        "tasks": config.tasks,
         "probes": config.probe,
         "analyses": config.analysis,
         "diagnostics": config.diagnostic,

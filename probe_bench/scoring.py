@@ -148,10 +148,11 @@ def cautions(scores: Sequence[Score], predictions: Sequence[Predictions]) -> lis
         notes.append(
             f"intervals rest on {groups} groups; their coverage is known from {FEWEST_GROUPS}"
         )
+    ends_at_1 = {metric for metric, scale in SCALES.items() if scale == "logit"}
     at_edge = {
         s.metric
         for s in scores
-        if s.ci_low != s.ci_high and (s.value == 0 or (s.value == 1 and s.metric != "mindcf"))
+        if s.ci_low != s.ci_high and (s.value == 0 or (s.value == 1 and s.metric in ends_at_1))
     }
     notes += [
         f"{metric} of 0 or 1: all groups are alike, so its interval is a bound by their number "

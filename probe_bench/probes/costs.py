@@ -83,7 +83,7 @@ def reading_operations(probe: ProbeName, layer: Layer, sizes: FoldSizes) -> floa
             return fetched + 2 * _lstm_weights(layer) * _ctc_hz(layer) * sizes.test_s * _LSTM_SLOWER
         case "ctc-beam" | "ctc-bilstm-beam":
             return _BEAM * _ctc_hz(layer) * sizes.test_s  # scores are there
-        case "attentive" | "ctc":
+        case "attentive":
             return fetched
         case _:
             return 0.0 if sizes.pooled else fetched

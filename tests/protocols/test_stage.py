@@ -20,6 +20,19 @@ from probe_bench.run import run
 RATE_HZ = 16000
 
 
+def nothing_but(tmp_path: Path, **asked: Any) -> RunConfig:
+    """Configure a run that measures what is asked for alone."""
+    return RunConfig(
+        baselines=False,
+        analysis=("none",),
+        diagnostic=("none",),
+        degrade=("none",),
+        cache=tmp_path / "cache",
+        out=tmp_path / "out",
+        **asked,
+    )
+
+
 @pytest.fixture(scope="module")
 def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten speakers say two emotions, tones of 300 and 900 Hz, in a session of two speakers each."""
@@ -42,17 +55,12 @@ def test_a_run_by_protocols(tones: Path, tmp_path: Path, monkeypatch: pytest.Mon
         return whole(candidates[1:3], problem, replace(regime, longest=40, check_every=20), device)
 
     monkeypatch.setattr(clips, "train", train)
-    config = RunConfig(
+    config = nothing_but(
+        tmp_path,
         encoder=("audio-jepa",),
-        baselines=False,
         task=("emotion",),
-        analysis=("none",),
-        diagnostic=("none",),
-        degrade=("none",),
         protocol=("superb",),
         corpus=(f"iemocap={tones}",),
-        cache=tmp_path / "cache",
-        out=tmp_path / "out",
     )
     out = run(config, Console(quiet=True))
     rows = read_rows(out / "results.csv")
@@ -100,18 +108,13 @@ def test_a_run_that_verifies(voices: Path, tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(pairs, "train", train)
     said = Console(record=True, width=500)
-    config = RunConfig(
+    config = nothing_but(
+        tmp_path,
         encoder=("logmel:50",),
-        baselines=False,
         task=("verification",),
         probe=("cosine",),
-        analysis=("none",),
-        diagnostic=("none",),
-        degrade=("none",),
         protocol=("superb", "hear"),
         corpus=(f"voxceleb1={voices}",),
-        cache=tmp_path / "cache",
-        out=tmp_path / "out",
     )
     out = run(config, said)
     rows = read_rows(out / "results.csv")
@@ -151,17 +154,12 @@ def test_known_speakers_are_classes_though_the_task_scores_pairs_too(
     table.assign(path=[str(voices / name) for name in table["path"]]).to_csv(
         corpus / "manifest.csv", index=False
     )
-    config = RunConfig(
+    config = nothing_but(
+        tmp_path,
         encoder=("logmel:50",),
-        baselines=False,
         task=("speaker",),
-        analysis=("none",),
-        diagnostic=("none",),
-        degrade=("none",),
         protocol=("evar",),
         corpus=(f"closed={corpus}",),
-        cache=tmp_path / "cache",
-        out=tmp_path / "out",
     )
     out = run(config, Console(quiet=True))
     rows = read_rows(out / "results.csv")
